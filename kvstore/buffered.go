@@ -1,0 +1,135 @@
+package kvstore
+
+import (
+	"bytes"
+	"context"
+)
+
+// logEntry is one accepted write of a Batched space, flushed as a whole.
+type logEntry struct {
+	changes []change
+	seq     uint64
+	weight  int64
+}
+
+// writeBuffered evaluates and accepts a write of a Batched or Memory space. The caller holds classMu for reading.
+func (sp *Space) writeBuffered(ctx context.Context, ops []op, weight int64) ([]OpResult, error) {
+	c := sp.store.commit
+	batched := sp.Durability() == Batched
+	if batched {
+		if err := c.backlogError(); err != nil {
+			return nil, err // the disk refuses what was accepted before; accept no more
+		}
+		weight = min(weight, sp.store.opts.QueueBytes)
+		if err := sp.store.acquire(ctx, c.backlog, weight); err != nil {
+			return nil, err
+		}
+	}
+	results, logged, err := sp.accept(ops, weight, batched)
+	if !batched {
+		return results, err
+	}
+	if !logged {
+		c.backlog.Release(weight)
+		return results, err
+	}
+	c.markDirty(sp)
+	return results, err
+}
+
+// accept evaluates ops against table and file and makes the effects visible, in one step. logged says that a log entry now
+// accounts for weight.
+func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResult, logged bool, err error) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.store.closing.Load() {
+		return nil, false, ErrClosed
+	}
+	base := sp.findMemory
+	if batched {
+		base = sp.findOver
+	}
+	changes, results, err := sp.evaluate(ops, base, sp.watches.any())
+	if err != nil || len(changes) == 0 {
+		return results, false, err
+	}
+	sp.seq++
+	for _, ch := range changes {
+		if ch.rec == nil && !batched {
+			sp.table.remove(ch.key)
+			continue
+		}
+		sp.table.put(entry{key: ch.key, rec: ch.rec, seq: sp.seq})
+	}
+	if batched {
+		sp.log = append(sp.log, logEntry{changes: changes, seq: sp.seq, weight: weight})
+	}
+	sp.watches.publish(sp, changes) // under mu: events are in the order of acceptance
+	return results, batched, nil
+}
+
+func (sp *Space) findMemory(key []byte) ([]byte, error) {
+	e, _ := sp.table.find(key)
+	return e.rec, nil
+}
+
+// findOver looks into the table, then into the file. The record is a copy.
+func (sp *Space) findOver(key []byte) (rec []byte, err error) {
+	if e, hit := sp.table.find(key); hit {
+		return e.rec, nil
+	}
+	defer catch("get", &err)()
+	tx, err := sp.store.db.Begin(false)
+	if err != nil {
+		return nil, boltError("get", err)
+	}
+	defer func() { _ = tx.Rollback() }() // of a read transaction: nothing to lose
+	b, err := sp.bucketIn(tx)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(b.Get(key)), nil
+}
+
+// pendingFlush takes the oldest accepted writes, at most budget bytes but at least one, without removing them.
+func (sp *Space) pendingFlush(budget int64) (f flush, ok bool) {
+	sp.mu.RLock()
+	defer sp.mu.RUnlock()
+	f.sp = sp
+	for _, e := range sp.log {
+		if f.entries > 0 && f.weight+e.weight > budget {
+			break
+		}
+		f.changes = append(f.changes, e.changes...)
+		f.entries++
+		f.upto, f.weight = e.seq, f.weight+e.weight
+	}
+	return f, f.entries > 0
+}
+
+// flushed removes what f brought to disk. removed is false when the space was dropped meanwhile and the log, with the
+// room it took, is not ours any more; more says that something is still waiting.
+func (sp *Space) flushed(f flush) (removed, more bool) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if len(sp.log) < f.entries || sp.log[f.entries-1].seq != f.upto {
+		return false, len(sp.log) > 0
+	}
+	clear(sp.log[:f.entries])
+	sp.log = sp.log[f.entries:]
+	if len(sp.log) == 0 {
+		sp.log = nil
+	}
+	for _, ch := range f.changes {
+		if e, ok := sp.table.find(ch.key); ok && e.seq <= f.upto {
+			sp.table.remove(ch.key)
+		}
+	}
+	return true, len(sp.log) > 0
+}
+
+func (sp *Space) hasBacklog() bool {
+	sp.mu.RLock()
+	defer sp.mu.RUnlock()
+	return len(sp.log) > 0
+}
