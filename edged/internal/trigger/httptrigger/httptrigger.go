@@ -1,0 +1,202 @@
+// Package httptrigger turns HTTP/1.1 requests on a TCP or a Unix socket into invocations and their results into
+// responses.
+//
+// # Way of a request
+//
+// An event loop reads bytes, the framer cuts them into messages, the router finds the function and the submitter
+// takes the invocation: all on the loop's goroutine, none of it blocks. A worker answers through Done (or Stream);
+// that only stores the result and wakes the loop, which writes whatever is ready, in the order of the requests, in one
+// system call. Guests never run on a loop and workers never touch a socket.
+//
+// # Why gnet's poller and not its engine
+//
+// The loops stand on gnet's poller (package netpoll: epoll and the task queue), not on gnet.Run. The engine of v2.9.7
+// reads whenever a socket is readable and cannot be told to stop (a client that sends faster than it is served fills
+// memory), closes a connection as soon as the client shuts down its sending side (eventloop.read; the answer in flight
+// is lost, and so is what its outbound buffer cannot write at that moment), does not say when its outbound buffer has
+// drained (nothing to block a streaming guest on), ends the whole engine when accept fails for want of descriptors,
+// and cannot stop accepting while it serves on. Taking over a descriptor with Conn.Dup in OnClose was tried on paper
+// and fails on the third: the rest of a half-written response stays inside the engine. With the poller all five are a
+// few lines each.
+//
+// # Strictness
+//
+// The framer accepts less than RFC 9112 allows wherever leniency has been a way to smuggle a second request: line ends
+// are CRLF, no folding, one Content-Length of digits or one Transfer-Encoding of exactly "chunked", never both. After
+// any framing error the connection answers once and closes; no later byte is interpreted.
+//
+// # Concurrency
+//
+// A connection belongs to one loop. Shared with workers are only an exchange's done flag, its stream (own mutex) and
+// the loop's list of woken connections (loop.mu). Lock order: stream.mu and loop.mu are never held together.
+package httptrigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edged.dev/edge/edged/internal/invoke"
+)
+
+// Server accepts connections and serves HTTP on them. Make it with [New]; all methods may be called from any goroutine.
+type Server struct {
+	opts   Options
+	source invoke.Source
+	loops  []*loop
+	ids    *atomic.Uint64
+	open   atomic.Int64  // connections, those on their way to a loop included
+	halt   chan struct{} // closed by Close to end the ticker
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	addr   net.Addr      // guarded by mu
+	state  state         // guarded by mu
+	closed chan struct{} // closed when Close is through
+}
+
+type state uint8
+
+const (
+	stateNew state = iota
+	stateServing
+	stateClosed
+)
+
+// New returns a server that does nothing until [Server.Start]. The options are copied and completed with defaults.
+func New(opts Options) *Server {
+	opts.complete()
+	ids := opts.IDs
+	if ids == nil {
+		ids = new(atomic.Uint64)
+	}
+	return &Server{opts: opts, ids: ids, halt: make(chan struct{}), closed: make(chan struct{})}
+}
+
+// Start listens and serves until [Server.Close]; it returns when connections are accepted. ctx bounds only the set-up.
+// A failed Start leaves nothing open. The errors are [ErrOptions], [ErrStarted], [ErrClosed] and those of listening.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state == stateServing:
+		return ErrStarted
+	case s.state == stateClosed:
+		return ErrClosed
+	}
+	if err := s.opts.validate(); err != nil {
+		return err
+	}
+	fd, addr, err := listen(ctx, s.opts)
+	if err != nil {
+		return err
+	}
+	s.source = invoke.SourceHTTP
+	if addr.Network() == "unix" {
+		s.source = invoke.SourceUDS
+	}
+	if err := s.openLoops(fd); err != nil {
+		return err
+	}
+	s.addr, s.state = addr, stateServing
+	for _, l := range s.loops {
+		s.wg.Go(l.run)
+	}
+	s.wg.Go(s.tick)
+	return nil
+}
+
+// openLoops makes the loops; the first one accepts. It owns fd: on an error it is closed.
+func (s *Server) openLoops(fd int) error {
+	for i := range s.opts.Loops {
+		l, err := newLoop(s)
+		if err == nil && i == 0 {
+			err = l.accepts(fd)
+		}
+		if l != nil {
+			s.loops = append(s.loops, l)
+		}
+		if err != nil {
+			closeFD(fd)
+			for _, l := range s.loops {
+				_ = l.poller.Close()
+			}
+			s.loops = nil
+			return fmt.Errorf("open event loop: %w", err)
+		}
+	}
+	return nil
+}
+
+// Addr returns the address that is listened on, with the real port; nil before Start.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int { return int(s.open.Load()) }
+
+// Close stops accepting, closes idle connections, and lets the others finish the requests that they have begun to send
+// or that are in flight; requests behind those are not read any more. When ctx ends first, what is left is closed and
+// the error wraps ctx's. Results of invocations that are still running then are dropped. Close is idempotent: a later
+// call waits for the first one and returns nil.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	was := s.state
+	s.state = stateClosed
+	s.mu.Unlock()
+	switch was {
+	case stateNew:
+		close(s.closed)
+		return nil
+	case stateClosed:
+		<-s.closed
+		return nil
+	}
+	for _, l := range s.loops {
+		l.post(l.drain)
+	}
+	<-s.loops[0].deaf // else a loop could be given a connection after its end
+	var err error
+	for _, l := range s.loops {
+		select {
+		case <-l.drained:
+		case <-ctx.Done():
+			err = fmt.Errorf("drain connections: %w", context.Cause(ctx))
+		}
+	}
+	close(s.halt)
+	for _, l := range s.loops {
+		l.stop()
+	}
+	s.wg.Wait()
+	for _, l := range s.loops {
+		err = errors.Join(err, l.poller.Close())
+	}
+	close(s.closed)
+	return err
+}
+
+// tick drives the loops' timers. One goroutine serves all connections; loops without any are left asleep.
+func (s *Server) tick() {
+	ticker := time.NewTicker(s.opts.Timeouts.tick())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.halt:
+			return
+		case <-ticker.C:
+		}
+		for _, l := range s.loops {
+			if l.open.Load() > 0 || l.resting.Load() {
+				l.post(l.expire)
+			}
+		}
+	}
+}
