@@ -28,11 +28,15 @@ func (d *decoder) value(node ast.Node, into reflect.Value, path string) {
 	}
 	if node.Type() == ast.NullType {
 		at = d.doc.marks[path].key // what is not written has no place of its own
-		d.doc.add(path, at, "there is no value here", "give it one or remove the key")
+		d.fail(path, at, "there is no value here", "give it one or remove the key")
 		return
 	}
 	if text, ok := into.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		d.text(node, path, "a text", text.UnmarshalText)
+		want := "a text"
+		if described, ok := text.(interface{ Expected() string }); ok {
+			want = described.Expected()
+		}
+		d.text(node, path, want, text.UnmarshalText)
 		return
 	}
 	switch {
@@ -53,6 +57,12 @@ func (d *decoder) value(node ast.Node, into reflect.Value, path string) {
 	default:
 		panic(fmt.Sprintf("strictyaml: the target has a field of type %s at %q", into.Type(), path))
 	}
+}
+
+// fail reports a value that could not be decoded.
+func (d *decoder) fail(path string, at span, text, hint string) {
+	d.doc.add(path, at, text, hint)
+	d.doc.broken[path] = true
 }
 
 // field is one key that a struct accepts.
@@ -224,7 +234,7 @@ func (d *decoder) text(node ast.Node, path, want string, set func([]byte) error)
 		return
 	}
 	if err := set([]byte(text)); err != nil {
-		d.doc.add(path, spanAt(node), err.Error(), "")
+		d.fail(path, spanAt(node), err.Error(), "")
 	}
 }
 
@@ -275,12 +285,12 @@ func (d *decoder) integer(node ast.Node, into reflect.Value, path string) {
 			return
 		}
 	}
-	d.doc.add(path, spanAt(node), fmt.Sprintf("the number %s is too large", n.Token.Value), "")
+	d.fail(path, spanAt(node), fmt.Sprintf("the number %s is too large", n.Token.Value), "")
 }
 
 // wrong reports a node of another type than wanted.
 func (d *decoder) wrong(node ast.Node, path, want, hint string) {
-	d.doc.add(path, spanAt(node), fmt.Sprintf("want %s, got %s", want, describe(node)), hint)
+	d.fail(path, spanAt(node), fmt.Sprintf("want %s, got %s", want, describe(node)), hint)
 }
 
 func describe(node ast.Node) string {

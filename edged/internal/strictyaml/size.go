@@ -64,6 +64,9 @@ func (s Size) String() string {
 	return "0B"
 }
 
+// Expected says what a size looks like, for messages.
+func (*Size) Expected() string { return "a size such as 64MiB" }
+
 // UnmarshalText is [ParseSize] for decoders.
 func (s *Size) UnmarshalText(text []byte) error {
 	n, err := ParseSize(string(text))

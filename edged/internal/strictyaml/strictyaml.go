@@ -31,6 +31,7 @@ type Document struct {
 	lines    []string
 	marks    map[string]mark // by path of the value
 	problems []*Problem      // at most maxKept
+	broken   map[string]bool // paths of values that could not be decoded; "" when nothing could
 }
 
 // mark is where a value stands, and the key before it; both are the same for an element of a list.
@@ -41,31 +42,36 @@ type span struct{ line, column, width int }
 
 // Decode reads text into target, a non-nil pointer to a struct whose fields carry `yaml:"key"` tags ("-" for none);
 // name is the file's name in messages. Fields may be strings, booleans, integers, time.Duration (above zero), types
-// with UnmarshalText, structs, and slices of and maps with string keys to any of these. What the file does not mention
+// with UnmarshalText (and perhaps a method Expected that names what they want), structs, and slices of and maps with string keys to any of these. What the file does not mention
 // keeps its value, so target may hold defaults; a struct in a list or a map starts with what its SetDefaults method
 // (on the pointer) gives it. A null is refused, except for the values of a map whose tag says ",nullable", where it
 // stands for the defaults.
 //
 // The problems found are kept in the document; see [Document.Err]. Fields with a problem keep their value.
 func Decode(name string, text []byte, target any) *Document {
-	d := &Document{name: name, marks: map[string]mark{"": {value: span{1, 1, 1}, key: span{1, 1, 1}}}}
+	d := &Document{name: name, marks: map[string]mark{"": {value: span{1, 1, 1}, key: span{1, 1, 1}}}, broken: make(map[string]bool)}
+	body := d.read(text)
+	if body == nil {
+		d.broken[""] = true
+		return d
+	}
+	(&decoder{doc: d}).value(body, reflect.ValueOf(target).Elem(), "")
+	return d
+}
+
+// read returns the body of the file, or nil after having reported why there is none.
+func (d *Document) read(text []byte) ast.Node {
 	if len(text) > MaxBytes {
 		d.add("", span{}, fmt.Sprintf("the file has %d bytes; at most %d are read", len(text), MaxBytes), "")
-		return d
+		return nil
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	d.lines = strings.Split(string(text), "\n")
 	if !d.checkText(text) {
-		return d
+		return nil
 	}
-	body := d.parse(string(text))
-	if body == nil {
-		return d
-	}
-	into := reflect.ValueOf(target).Elem()
-	(&decoder{doc: d}).value(body, into, "")
-	return d
+	return d.parse(string(text))
 }
 
 // Add reports a problem of the value at path, in the form "functions.hello.http.methods[0]"; it points at the value, or
@@ -76,9 +82,9 @@ func (d *Document) Add(path, text, hint string) {
 		d.add(path, at.value, text, hint)
 		return
 	}
-	for parent := path; parent != ""; {
-		parent = parent[:max(0, strings.LastIndexAny(parent, ".["))]
-		if at, found = d.marks[parent]; found {
+	for outer := path; outer != ""; {
+		outer = parent(outer)
+		if at, found = d.marks[outer]; found {
 			d.add(path, at.key, text, hint)
 			return
 		}
@@ -203,3 +209,20 @@ func (d *Document) addSyntax(err error) {
 	}
 	d.add("", span{}, "not valid YAML: "+err.Error(), "")
 }
+
+// Broken reports whether the value at path, or something that it is in, could not be decoded; it still has the value from
+// before then. Broken("") is true when nothing of the file could be read.
+func (d *Document) Broken(path string) bool {
+	if d.broken[""] {
+		return true
+	}
+	for ; path != ""; path = parent(path) {
+		if d.broken[path] {
+			return true
+		}
+	}
+	return false
+}
+
+// parent returns the path of what a value is in.
+func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }

@@ -98,7 +98,7 @@ func TestDecodeProblems(t *testing.T) {
 		{"bad duration text", "wait: soon", `f.yaml:1:7: wait: "soon" is not a duration; write a number and ms, s, m or h, such as 5s`},
 		{"zero duration", "wait: 0s", `f.yaml:1:7: wait: "0s": a duration is above zero`},
 		{"bad size", "memory: 64M", `f.yaml:1:9: memory: "64M" is not a size; the unit is B, KiB, MiB or GiB, such as 64MiB`},
-		{"number as size", "memory: 64", "f.yaml:1:9: memory: want a text, got the number 64"},
+		{"number as size", "memory: 64", "f.yaml:1:9: memory: want a size such as 64MiB, got the number 64"},
 		{"no value", "name:", "f.yaml:1:1: name: there is no value here; give it one or remove the key"},
 		{"null value", "name: ~", "f.yaml:1:1: name: there is no value here"},
 		{"number as key", "options: {1: a}", "f.yaml:1:11: options: a key must be a text; put it in quotes"},
