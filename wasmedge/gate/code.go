@@ -9,7 +9,7 @@ import (
 // codeSection decodes every function body into its canonical form.
 func (d *decoder) codeSection() {
 	start := d.pos
-	n := d.count("function bodies", d.limits.Functions)
+	n := d.count("function bodies", 2, d.limits.Functions)
 	if d.failed() {
 		return
 	}
@@ -89,7 +89,7 @@ func (b *body) localDeclarations() {
 		typ wasmedge.ValType
 	}
 	var groups []group
-	for range b.count("groups of locals", b.end-b.pos) {
+	for range b.count("groups of locals", 2, b.end-b.pos) {
 		start := b.pos
 		n := b.u32()
 		typ := b.valType()
@@ -318,7 +318,7 @@ func (b *body) closeBlock() {
 
 // labels reads the targets of a br_table: a vector and the default.
 func (b *body) labels() {
-	n := b.count("branch targets", b.end-b.pos)
+	n := b.count("branch targets", 1, b.end-b.pos)
 	b.out = appendU32(b.out, uint32(n))
 	depth := len(b.d.control)
 	for range n + 1 {

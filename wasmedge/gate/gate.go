@@ -16,6 +16,7 @@ package gate
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strconv"
 
 	"edged.dev/edge/wasmedge"
@@ -35,7 +36,7 @@ type Module struct {
 	// Code is the canonical module, for the compiler and the engine.
 	Code []byte
 	// Data is to be written into memory after instantiation, in order and before anything is called; every segment fits
-	// the memory's minimum. It is empty when the active data stayed in Code, which is so when an instruction or a passive
+	// the memory's minimum. Pieces that do not overlap are sorted by address, and joined where only few zeros part them. It is empty when the active data stayed in Code, which is so when an instruction or a passive
 	// segment depends on the numbering of the segments.
 	Data []Segment
 	// Imports are the functions that the guest needs, in order; the same one may occur twice.
@@ -66,7 +67,7 @@ type Module struct {
 type Segment struct {
 	// Offset is the address of the first byte.
 	Offset uint32
-	// Bytes is never empty. It may hold zeros that the upload left out between two pieces.
+	// Bytes is never empty. It may hold zeros that the upload left out between two pieces of its own.
 	Bytes []byte
 }
 
@@ -142,46 +143,6 @@ func Recheck(code []byte, limits Limits) (*Module, error) {
 // or in how their numbers are encoded have the same key under the same limits.
 func (m *Module) Key() [sha256.Size]byte { return sha256.Sum256(m.Code) }
 
-// joinBytes is the longest run of zeros between two segments that is written out to make one of them: as much as a
-// Segment itself takes. Go's linker leaves out every such run, 57,000 times in a program of 6 MB.
-const joinBytes = 32
-
-// stripData takes the active data out of a module in which nothing refers to a segment by its number, so that apps built
-// from one language engine have the same code. The result is a copy, without empty segments and with close ones joined.
-func (m *module) stripData() []Segment {
-	total := 0
-	for _, s := range m.data {
-		if s.mode != segmentActive || m.usesDataIndex {
-			return nil
-		}
-		total += len(s.bytes)
-	}
-	var segments []Segment
-	var written uint64 // one past the highest address that has been written
-	arena := make([]byte, 0, total)
-	start := 0 // of the last segment in arena
-	for _, s := range m.data {
-		if len(s.bytes) == 0 {
-			continue
-		}
-		offset, last := uint64(s.offset), len(segments)-1
-		// Beyond everything written so far memory is zero, so filling up to offset changes nothing.
-		joins := last >= 0 && offset >= written && offset-written <= joinBytes &&
-			uint64(segments[last].Offset)+uint64(len(arena)-start) == written
-		if joins {
-			arena = append(arena, make([]byte, offset-written)...)
-		} else {
-			start, last = len(arena), last+1
-			segments = append(segments, Segment{Offset: s.offset})
-		}
-		arena = append(arena, s.bytes...)
-		segments[last].Bytes = arena[start:len(arena):len(arena)] // an older array stays valid when append moves on
-		written = max(written, offset+uint64(len(s.bytes)))
-	}
-	m.data = nil
-	return segments
-}
-
 // writeLimits writes a maximum into the memory and every table.
 func (m *module) writeLimits(limits Limits) {
 	if m.memory != nil {
@@ -248,6 +209,8 @@ func notOurs(reason string) *Error {
 // describe returns the public view of a module that has its reserved exports.
 func describe(m *module) *Module {
 	view := &Module{TablesMutable: m.writesTables, GrowsMemory: m.growsMemory}
+	view.Imports = slices.Grow(view.Imports, len(m.imports))
+	view.Exports = slices.Grow(view.Exports, len(m.exports))
 	if m.memory != nil {
 		view.HasMemory, view.MemoryExport = true, memoryExport
 		view.MemoryMin, view.MemoryMax = m.memory.min, m.memory.max

@@ -146,14 +146,14 @@ func (r *reader) signed(width int) int64 {
 	return 0
 }
 
-// count reads the number of entries of a vector. Each entry takes at least one byte, so a count above the bytes left is
-// refused before anything is allocated for it.
-func (r *reader) count(what string, limit int) int {
+// count reads the number of entries of a vector, each of which takes at least so many bytes: a count that does not fit
+// the bytes left is refused before anything is allocated for it.
+func (r *reader) count(what string, least, limit int) int {
 	start := r.pos
 	n := r.u32()
 	switch {
 	case r.failed():
-	case uint64(n) > uint64(r.end-r.pos):
+	case uint64(n)*uint64(least) > uint64(r.end-r.pos):
 		r.malformed(start, "is said to hold %d %s and only %d bytes are left", n, what, r.end-r.pos)
 	case int64(n) > int64(limit):
 		r.over(start, what, uint64(n), limit)

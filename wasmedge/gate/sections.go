@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -208,7 +209,8 @@ func moduleName(content []byte) string {
 }
 
 func (d *decoder) typeSection() {
-	n := d.count("types", d.limits.Types)
+	n := d.count("types", 2, d.limits.Types)
+	d.m.types = slices.Grow(d.m.types, n)
 	for range n {
 		start := d.pos
 		form := d.byte()
@@ -231,7 +233,7 @@ func (d *decoder) typeSection() {
 }
 
 func (d *decoder) valTypes(what string, limit int) []wasmedge.ValType {
-	n := d.count(what, limit)
+	n := d.count(what, 1, limit)
 	if n == 0 {
 		return nil
 	}
@@ -243,7 +245,8 @@ func (d *decoder) valTypes(what string, limit int) []wasmedge.ValType {
 }
 
 func (d *decoder) importSection() {
-	n := d.count("imports", d.limits.Imports)
+	n := d.count("imports", 4, d.limits.Imports)
+	d.m.imports = slices.Grow(d.m.imports, n)
 	for range n {
 		from := importedFunction{module: d.reader.name(d.limits.NameBytes), name: d.reader.name(d.limits.NameBytes)}
 		start := d.pos
@@ -265,7 +268,7 @@ func (d *decoder) importSection() {
 }
 
 func (d *decoder) functionSection() {
-	n := d.count("functions", d.limits.Functions)
+	n := d.count("functions", 1, d.limits.Functions)
 	if n == 0 {
 		return
 	}
@@ -300,7 +303,8 @@ func (d *decoder) bounds() bounds {
 }
 
 func (d *decoder) tableSection() {
-	n := d.count("tables", d.limits.Tables)
+	n := d.count("tables", 3, d.limits.Tables)
+	d.m.tables = slices.Grow(d.m.tables, n)
 	for range n {
 		start := d.pos
 		if d.pos < d.end && d.src[d.pos] == 0x40 { // a table with an initial value
@@ -343,7 +347,8 @@ func (d *decoder) memorySection() {
 }
 
 func (d *decoder) globalSection() {
-	n := d.count("globals", d.limits.Globals)
+	n := d.count("globals", 5, d.limits.Globals)
+	d.m.globals = slices.Grow(d.m.globals, n)
 	for range n {
 		g := global{typ: d.valType()}
 		start := d.pos
@@ -364,7 +369,8 @@ func (d *decoder) globalSection() {
 }
 
 func (d *decoder) exportSection() {
-	n := d.count("exports", d.limits.Exports)
+	n := d.count("exports", 3, d.limits.Exports)
+	d.m.exports = slices.Grow(d.m.exports, n)
 	seen := make(map[string]struct{}, min(n, 64)) // grows with the names that are really there
 	for range n {
 		start := d.pos

@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"edged.dev/edge/wasmedge"
 )
@@ -80,7 +81,8 @@ func (d *decoder) fixed64() uint64 {
 }
 
 func (d *decoder) elementSection() {
-	n := d.count("element segments", d.limits.ElementSegments)
+	n := d.count("element segments", 3, d.limits.ElementSegments)
+	d.m.elements = slices.Grow(d.m.elements, n)
 	left := d.limits.Elements
 	for range n {
 		start := d.pos
@@ -136,7 +138,7 @@ func (d *decoder) elementType(e *elementSegment) {
 }
 
 func (d *decoder) elementItems(e *elementSegment) {
-	n := d.count("elements in one segment", d.limits.Elements)
+	n := d.count("elements in one segment", 1, d.limits.Elements)
 	if n == 0 {
 		return
 	}
@@ -171,7 +173,8 @@ func (d *decoder) checkElements(start int, e elementSegment) {
 }
 
 func (d *decoder) dataSection() {
-	n := d.count("data segments", d.limits.DataSegments)
+	n := d.count("data segments", 2, d.limits.DataSegments)
+	d.m.data = slices.Grow(d.m.data, n)
 	left := d.limits.DataBytes
 	for range n {
 		start := d.pos
