@@ -89,6 +89,7 @@ type Health interface {
 type DeployRequest struct {
 	Name         invoke.AppName `json:"name,omitempty"`          // overrides the manifest's; may be empty
 	ManifestName string         `json:"manifest_name,omitempty"` // for messages: "edged.yaml"
+	Dir          string         `json:"dir,omitempty"`           // absolute folder of the manifest; grants are relative to it
 	Manifest     []byte         `json:"-"`                       // nil: a bare module with every default
 	ModuleName   string         `json:"module_name,omitempty"`   // file name; a bare app is named after it
 	Module       []byte         `json:"-"`                       // the Wasm file as it was read, not yet checked

@@ -1,0 +1,228 @@
+// Package cli is the command line: it reads arguments, asks the daemon through package admin, and prints.
+//
+// What needs the engine or the daemon inside this process (serve, run, compile) comes in as functions of [Deps], so this
+// package builds and tests without cgo. Nothing here reads the environment, handles a signal or exits; main does.
+//
+// Exit codes are part of the interface: 0 done, 1 failed, 2 wrong usage, 3 cannot reach the daemon.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"edged.dev/edge/edged/internal/admin"
+)
+
+// Exit codes of [Run].
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+// Deps is everything the command line takes from outside. A nil function means that this build cannot do it, which the
+// command then says.
+type Deps struct {
+	Version string // of this binary
+	Engine  string // name and version of the engine, or why there is none
+
+	// AdminPath is where the daemon's admin socket is looked for without --admin (EDGED_ADMIN, else the standard path).
+	AdminPath string
+
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// StdoutTerminal and StderrTerminal tell whether progress bars make sense and control characters do harm.
+	StdoutTerminal, StderrTerminal bool
+	// NoColor keeps colours off a terminal too (NO_COLOR).
+	NoColor bool
+
+	// Serve runs the daemon until ctx ends and it has drained; it calls options.Ready once.
+	Serve func(ctx context.Context, options ServeOptions) error
+	// RunModule runs a module once, with its WASI arguments and the process's streams, and returns the guest's exit code.
+	RunModule func(ctx context.Context, options RunOptions) (code int, err error)
+	// Compile checks and compiles a module without deploying it.
+	Compile func(ctx context.Context, options CompileOptions) (CompileResult, error)
+	// CompileChild is the daemon's own child process ("edged compile" without arguments): it reads its orders from stdin
+	// and returns the exit code. It takes the process over, so nothing runs before or after it.
+	CompileChild func(args []string, stdin io.Reader, stdout, stderr io.Writer) int
+	// ManifestSchema returns the JSON Schema of edged.yaml.
+	ManifestSchema func() ([]byte, error)
+	// ModulePath returns the path of the module a manifest names, relative to the manifest. Its error has file and line.
+	ModulePath func(name string, manifest []byte) (string, error)
+	// SDK holds the guest libraries that init writes into a project: go/ and c/.
+	SDK fs.FS
+}
+
+// ServeOptions are the flags of serve. A zero field was not given.
+type ServeOptions struct {
+	Data       string // folder of everything that is kept
+	HTTP       string // address of the HTTP port
+	UDS        string // path of the data socket
+	Admin      string // path of the admin socket
+	Cores      int
+	ConfigFile string
+	Log        *slog.Logger
+	Ready      func(Ready) error // to be called once, when every listener accepts
+}
+
+// Ready is what serve prints when it accepts requests.
+type Ready struct {
+	HTTP  string `json:"http"`
+	UDS   string `json:"uds"`
+	Admin string `json:"admin"`
+}
+
+// RunOptions are what run was given.
+type RunOptions struct {
+	File    string // as given, for messages
+	Module  []byte
+	Args    []string // of the guest, without its name
+	Dirs    []string // folders it may see, under the same path
+	Env     []string // NAME=VALUE
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Timeout time.Duration // 0: none
+}
+
+// CompileOptions are what compile was given.
+type CompileOptions struct {
+	File     string // as given, for messages
+	Module   []byte
+	Output   string // where the native code goes; empty: nowhere, only check
+	Progress func(admin.Progress)
+}
+
+// CompileResult is what compile found.
+type CompileResult struct {
+	Bytes    int64          `json:"bytes"` // of the native code
+	Exports  []string       `json:"exports"`
+	Imports  []admin.Import `json:"imports"`
+	Warnings []string       `json:"warnings,omitempty"`
+}
+
+// Run runs one command and returns the process's exit code. args are without the program's name. It ends early when ctx
+// does.
+func Run(ctx context.Context, args []string, deps Deps) int {
+	if len(args) == 1 && args[0] == "compile" && deps.CompileChild != nil {
+		return deps.CompileChild(nil, deps.Stdin, deps.Stdout, deps.Stderr)
+	}
+	p := &program{Deps: deps}
+	app := p.app()
+	ordered, err := order(app.Commands, args)
+	if err == nil {
+		err = app.RunContext(ctx, append([]string{app.Name}, ordered...))
+	}
+	if err == nil {
+		return exitDone
+	}
+	p.report(ctx, err)
+	return exitCode(err)
+}
+
+// exitCode is the one table from error to exit code.
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, ErrUsage):
+		return exitUsage
+	case errors.Is(err, admin.ErrUnreachable):
+		return exitUnreachable
+	default:
+		return exitFailed
+	}
+}
+
+// report prints an error: what happened, and below it what to do.
+func (p *program) report(ctx context.Context, err error) {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	var withRemedy interface{ Remedy() string }
+	var known *admin.Error
+	remedy := ""
+	switch {
+	case errors.As(err, &known):
+		remedy = known.Remedy
+	case errors.As(err, &withRemedy):
+		remedy = withRemedy.Remedy()
+	}
+	style := p.errStyle()
+	fmt.Fprintf(p.Stderr, "%s %s\n", style.paint(red, "edged:"), p.safe(strings.TrimRight(err.Error(), "\n"), p.StderrTerminal))
+	if remedy != "" {
+		fmt.Fprintf(p.Stderr, "  %s\n", p.safe(remedy, p.StderrTerminal))
+	}
+}
+
+// program is one run of the command line.
+type program struct{ Deps }
+
+// client returns a client of the daemon that the command names.
+func (p *program) client(c *cli.Context) *admin.Client {
+	path := c.String("admin")
+	if path == "" {
+		path = p.AdminPath
+	}
+	return admin.NewClient(path)
+}
+
+// app is the tree of commands.
+func (p *program) app() *cli.App {
+	app := &cli.App{
+		Name:            "edged",
+		HelpName:        "edged",
+		Usage:           "run WebAssembly functions on this machine",
+		UsageText:       "edged COMMAND [ARGUMENTS] [OPTIONS]",
+		HideVersion:     true,
+		HideHelpCommand: true,
+		Reader:          p.Stdin,
+		Writer:          p.Stdout,
+		ErrWriter:       p.Stderr,
+		// Errors are returned to Run, which prints them and picks the exit code.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) },
+		Commands: []*cli.Command{
+			p.serveCommand(), p.deployCommand(), p.listCommand(), p.inspectCommand(), p.invokeCommand(), p.logsCommand(),
+			p.rollbackCommand(), p.removeCommand(), p.kvCommand(), p.statusCommand(), p.doctorCommand(),
+			p.initCommand(), p.buildCommand(), p.runCommand(), p.compileCommand(),
+			p.schemaCommand(), p.completionCommand(), p.versionCommand(),
+		},
+		Description: "Examples:\n" +
+			"  edged serve --data ./data\n" +
+			"  edged init hello && cd hello && edged build && edged deploy\n" +
+			"  edged invoke hello --data world\n\n" +
+			"'edged COMMAND --help' explains a command.",
+	}
+	for _, command := range app.Commands {
+		finish(command, app.OnUsageError)
+	}
+	return app
+}
+
+// finish sets what every command has in common. A group of commands called without one of them is wrong usage.
+func finish(command *cli.Command, onUsageError cli.OnUsageErrorFunc) {
+	command.HideHelpCommand = true
+	command.OnUsageError = onUsageError
+	for _, sub := range command.Subcommands {
+		finish(sub, onUsageError)
+	}
+}
+
+// adminFlag and jsonFlag are common to many commands.
+func adminFlag() cli.Flag {
+	return &cli.StringFlag{Name: "admin", Usage: "the daemon's admin socket is at `PATH` (default: EDGED_ADMIN, else the standard path)"}
+}
+
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
+
+// examples formats the examples of a command's help.
+func examples(lines ...string) string { return "Examples:\n  " + strings.Join(lines, "\n  ") }

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// shells are those that completion knows, with what writes their script.
+var shells = []struct {
+	name  string
+	write func(io.Writer, []completion)
+}{
+	{"bash", writeBash},
+	{"zsh", writeZsh},
+	{"fish", writeFish},
+}
+
+func (p *program) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print a script that completes commands and options",
+		ArgsUsage: "bash|zsh|fish",
+		Description: examples("source <(edged completion bash)", "edged completion zsh > \"${fpath[1]}/_edged\"",
+			"edged completion fish > ~/.config/fish/completions/edged.fish"),
+		Action: func(c *cli.Context) error {
+			args, err := wantArgs(c, 1, 1)
+			if err != nil {
+				return err
+			}
+			var names []string
+			for _, shell := range shells {
+				if shell.name == args[0] {
+					shell.write(p.Stdout, completions(c.App.Commands, nil))
+					return nil
+				}
+				names = append(names, shell.name)
+			}
+			return &usageError{
+				text:   fmt.Sprintf("no completion for the shell %q; there is %s", args[0], strings.Join(names, ", ")),
+				remedy: didYouMean(args[0], names, "edged completion"),
+			}
+		},
+	}
+}
+
+// completion is a place on the command line and what may follow there.
+type completion struct {
+	path     []string // commands so far
+	commands []word
+	options  []word
+}
+
+type word struct{ text, usage string }
+
+// completions flattens the tree of commands, the root first.
+func completions(commands []*cli.Command, path []string) []completion {
+	here := completion{path: path}
+	var below []completion
+	for _, command := range commands {
+		if command.Hidden {
+			continue
+		}
+		here.commands = append(here.commands, word{command.Name, command.Usage})
+		next := append(append([]string{}, path...), command.Name)
+		if len(command.Subcommands) > 0 {
+			below = append(below, completions(command.Subcommands, next)...)
+			continue
+		}
+		leaf := completion{path: next, options: []word{{"--help", "explain the command"}}}
+		for _, f := range command.Flags {
+			usage := ""
+			if documented, ok := f.(cli.DocGenerationFlag); ok {
+				usage = strings.ReplaceAll(documented.GetUsage(), "`", "")
+			}
+			for _, name := range f.Names() {
+				if name != "help" && name != "h" {
+					leaf.options = append(leaf.options, word{dashed(name), usage})
+				}
+			}
+		}
+		below = append(below, leaf)
+	}
+	return append([]completion{here}, below...)
+}
+
+func texts(words []word) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w.text
+	}
+	return strings.Join(out, " ")
+}
+
+func writeBash(w io.Writer, all []completion) {
+	fmt.Fprint(w, `_edged() {
+	local current="${COMP_WORDS[COMP_CWORD]}" path="" word i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word="${COMP_WORDS[i]}"
+		[[ "$word" == -* ]] || path="$path $word"
+	done
+	local words=""
+	case "$path " in
+`)
+	for i := len(all) - 1; i >= 0; i-- { // the longest paths first
+		place := all[i]
+		pattern := strings.Join(append([]string{""}, place.path...), " ")
+		rest := "*"
+		if len(place.commands) > 0 {
+			rest = ""
+		}
+		fmt.Fprintf(w, "	%q%s) words=%q ;;\n", pattern+" ", rest, strings.TrimSpace(texts(place.commands)+" "+texts(place.options)))
+	}
+	fmt.Fprint(w, `	esac
+	COMPREPLY=($(compgen -W "$words" -- "$current"))
+	[[ ${#COMPREPLY[@]} -gt 0 || "$current" == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
+}
+complete -o filenames -F _edged edged
+`)
+}
+
+func writeZsh(w io.Writer, all []completion) {
+	fmt.Fprint(w, "#compdef edged\n_edged() {\n\tlocal path=\"\" word\n\tlocal -a commands options\n"+
+		"\tfor word in ${words[2,CURRENT-1]}; do [[ $word == -* ]] || path=\"$path $word\"; done\n\tcase \"$path \" in\n")
+	for i := len(all) - 1; i >= 0; i-- {
+		place := all[i]
+		pattern := strings.Join(append([]string{""}, place.path...), " ")
+		if len(place.commands) > 0 {
+			fmt.Fprintf(w, "\t%q) commands=(%s); _describe command commands; return ;;\n", pattern+" ", zshWords(place.commands))
+			continue
+		}
+		fmt.Fprintf(w, "\t%q*) options=(%s) ;;\n", pattern+" ", zshWords(place.options))
+	}
+	fmt.Fprint(w, "\tesac\n\t_describe -o option options\n\t_files\n}\ncompdef _edged edged\n")
+}
+
+// zshWords writes word:description pairs, quoted for zsh.
+func zshWords(words []word) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		pair := strings.ReplaceAll(w.text, ":", `\:`) + ":" + w.usage
+		out[i] = "'" + strings.ReplaceAll(pair, "'", `'\''`) + "'"
+	}
+	return strings.Join(out, " ")
+}
+
+func writeFish(w io.Writer, all []completion) {
+	quote := func(text string) string {
+		return "'" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), "'", `\'`) + "'"
+	}
+	fmt.Fprint(w, "function __edged_at\n\tset -l path\n\tfor word in (commandline -opc)[2..-1]\n"+
+		"\t\tstring match -q -- '-*' $word; or set -a path $word\n\tend\n\ttest \"$path\" = \"$argv\"\nend\n"+
+		"function __edged_below\n\tset -l path\n\tfor word in (commandline -opc)[2..-1]\n"+
+		"\t\tstring match -q -- '-*' $word; or set -a path $word\n\tend\n\tstring match -q -- \"$argv*\" \"$path\"\nend\n")
+	for _, place := range all {
+		path := strings.Join(place.path, " ")
+		for _, c := range place.commands {
+			fmt.Fprintf(w, "complete -c edged -f -n %s -a %s -d %s\n", quote("__edged_at "+path), c.text, quote(c.usage))
+		}
+		for _, o := range place.options {
+			kind, name := "-l", strings.TrimLeft(o.text, "-")
+			if len(name) == 1 {
+				kind = "-s"
+			}
+			fmt.Fprintf(w, "complete -c edged -n %s %s %s -d %s\n", quote("__edged_below "+path), kind, name, quote(o.usage))
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the daemon",
+		Description: "Deploys what was deployed before and answers requests until it gets SIGTERM. Then it drains and ends\n" +
+			"with 0; a second SIGTERM ends it at once. When it accepts requests it writes one line of JSON to standard\n" +
+			"output, {\"event\":\"ready\",\"http\":...,\"uds\":...,\"admin\":...}; its log goes to standard error.\n\n" +
+			examples("edged serve", "edged serve --data ./data --http 127.0.0.1:8080", "edged serve --http 127.0.0.1:0 --cores 2"),
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`"},
+			&cli.StringFlag{Name: "http", Usage: "answer HTTP on `ADDR`; port 0 takes a free one"},
+			&cli.StringFlag{Name: "uds", Usage: "answer HTTP on the Unix socket `PATH` too"},
+			&cli.StringFlag{Name: "admin", Usage: "serve the management API on the Unix socket `PATH`"},
+			&cli.IntFlag{Name: "cores", Usage: "run functions on `N` cores (default: all)"},
+			&cli.StringFlag{Name: "config", Usage: "read the daemon's configuration from `FILE`; options win over it"},
+		},
+		Action: p.serve,
+	}
+}
+
+func (p *program) serve(c *cli.Context) error {
+	if _, err := wantArgs(c, 0, 0); err != nil {
+		return err
+	}
+	if p.Serve == nil {
+		return missing("serve")
+	}
+	if c.IsSet("cores") && c.Int("cores") < 1 {
+		return usagef("--cores %d: there must be at least 1", c.Int("cores"))
+	}
+	err := p.Serve(c.Context, ServeOptions{
+		Data: c.String("data"), HTTP: c.String("http"), UDS: c.String("uds"), Admin: c.String("admin"),
+		Cores: c.Int("cores"), ConfigFile: c.String("config"),
+		Log:   slog.New(slog.NewTextHandler(p.Stderr, nil)),
+		Ready: p.printReady,
+	})
+	if err != nil && c.Context.Err() != nil && errors.Is(err, c.Context.Err()) {
+		return nil // told to stop, and it did
+	}
+	return err
+}
+
+// printReady prints the line that scripts wait for.
+func (p *program) printReady(ready Ready) error {
+	line, err := json.Marshal(struct {
+		Event string `json:"event"`
+		Ready
+	}{"ready", ready})
+	if err != nil {
+		return fmt.Errorf("encode ready line: %w", err)
+	}
+	if _, err := p.Stdout.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("print ready line: %w", err)
+	}
+	return nil
+}
