@@ -65,7 +65,8 @@ func (b *body) decode(typ uint32) {
 		b.at = b.pos
 		b.op = b.src[b.pos]
 		b.pos++
-		switch i := plainInstructions[b.op]; i.first { //exhaustive:ignore // the rest is operands
+		//exhaustive:ignore the rest is operands
+		switch i := plainInstructions[b.op]; i.first {
 		case operandNone:
 			b.out = append(b.out, b.op)
 		case operandUnknown:
@@ -179,7 +180,8 @@ func (b *body) operand(o operand, arg uint8) {
 		b.out = appendU32(b.out, b.index(n, what))
 		return
 	}
-	switch o { //exhaustive:ignore // the rest never gets here
+	//exhaustive:ignore the rest never gets here
+	switch o {
 	case operandBlock:
 		b.openBlock()
 	case operandClose:
@@ -212,7 +214,8 @@ func (b *body) operand(o operand, arg uint8) {
 // space returns how many things an index operand can refer to, and what they are called.
 func (b *body) space(o operand) (int, string) {
 	m := b.d.m
-	switch o { //exhaustive:ignore // the rest are no indices
+	//exhaustive:ignore the rest are no indices
+	switch o {
 	case operandLabel:
 		return len(b.d.control), "label"
 	case operandFunction:

@@ -11,18 +11,23 @@ import (
 	"github.com/second-state/WasmEdge-go/wasmedge"
 )
 
-// loadAndValidate runs libwasmedge's loader and validator over a module, with the proposals on that edged runs.
-func loadAndValidate(code []byte) error {
-	wasmedge.SetLogErrorLevel()
+// engineConfig returns a configuration with the proposals on that edged runs.
+func engineConfig() *wasmedge.Configure {
 	wasmedge.SetLogOff()
 	config := wasmedge.NewConfigure()
-	defer config.Release()
 	for _, off := range []wasmedge.Proposal{
 		wasmedge.TAIL_CALL, wasmedge.EXTENDED_CONST, wasmedge.FUNCTION_REFERENCES, wasmedge.GC, wasmedge.MULTI_MEMORIES,
 		wasmedge.THREADS, wasmedge.RELAXED_SIMD, wasmedge.MEMORY64, wasmedge.EXCEPTION_HANDLING, wasmedge.COMPONENT_MODEL,
 	} {
 		config.RemoveConfig(off)
 	}
+	return config
+}
+
+// loadAndValidate runs libwasmedge's loader and validator over a module.
+func loadAndValidate(code []byte) error {
+	config := engineConfig()
+	defer config.Release()
 	loader := wasmedge.NewLoaderWithConfig(config)
 	defer loader.Release()
 	ast, err := loader.LoadBuffer(code)

@@ -185,7 +185,7 @@ func TestSameEngineSameKey(t *testing.T) {
 // TestDamagedGuests flips, drops and doubles bytes of real programs. Whatever still passes, the engine must load without
 // harm and the gate must write in its own form.
 func TestDamagedGuests(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable test
+	random := rand.New(rand.NewPCG(1, 2))
 	for _, g := range guests()[5:7] {
 		t.Run(g.name, func(t *testing.T) {
 			src := g.build(t)

@@ -70,7 +70,7 @@ func (id sectionID) trait() (sectionTrait, bool) {
 type decoder struct {
 	reader
 	limits   Limits
-	reserved bool // names that begin with "edged:" may be exported
+	reserved bool // this is code that Check wrote: reserved names may be exported, and the limits leave room for them
 	m        *module
 	name     string // the module's own name
 	counted  int    // what the data count section says, or -1
@@ -82,7 +82,7 @@ func decode(src []byte, limits Limits, reserved bool) (*decoder, *Error) {
 	if err := checkPreamble(src); err != nil {
 		return nil, err
 	}
-	if len(src) > limits.ModuleBytes {
+	if len(src) > limits.ModuleBytes && !reserved {
 		return nil, &Error{
 			Kind: ErrLimit, Function: -1,
 			Reason: fmt.Sprintf("the module has %d bytes, more than the %d that edged allows", len(src), limits.ModuleBytes),
@@ -369,12 +369,17 @@ func (d *decoder) globalSection() {
 }
 
 func (d *decoder) exportSection() {
-	n := d.count("exports", 3, d.limits.Exports)
+	limits := d.limits
+	if d.reserved { // addReservedExports adds the memory, the start function and the globals
+		limits.Exports += 2 + len(d.m.globals)
+		limits.NameBytes = max(limits.NameBytes, len(globalExport(limits.Globals)))
+	}
+	n := d.count("exports", 3, limits.Exports)
 	d.m.exports = slices.Grow(d.m.exports, n)
 	seen := make(map[string]struct{}, min(n, 64)) // grows with the names that are really there
 	for range n {
 		start := d.pos
-		e := export{name: d.reader.name(d.limits.NameBytes)}
+		e := export{name: d.reader.name(limits.NameBytes)}
 		if d.failed() {
 			return
 		}
