@@ -111,6 +111,12 @@ func (g *guest) put(b []byte) uint32 {
 	return at
 }
 
+// rewind forgets everything that was placed.
+func (g *guest) rewind() {
+	copy(g.mem, bytes.Repeat([]byte{guard}, int(g.top)+1024))
+	g.top = 64
+}
+
 // text places a string and returns pointer and length.
 func (g *guest) text(s string) (ptr, n int) { return int(g.put([]byte(s))), len(s) }
 

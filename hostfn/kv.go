@@ -30,6 +30,8 @@ type Space interface {
 	Unlock(key []byte, token uint64) error
 }
 
+var _ Space = (*kvstore.Space)(nil)
+
 // kvFuncs are the functions of the app's key-value space. Keys and values are bytes. All of them answer Denied without a
 // space, TooLarge for a key or a value above the store's limits, Invalid for an empty key, Limit when the disk is full,
 // and Internal when the store fails. Those that write block until the write is durable in the space's class, and end with

@@ -391,7 +391,7 @@ func TestRemoveAndRename(t *testing.T) {
 	}
 	for _, row := range rows {
 		reset(row.files, row.dirs)
-		g.top = 64
+		g.rewind()
 		wantEq(t, row.name, row.do(), row.want)
 	}
 }
@@ -410,7 +410,7 @@ func TestReaddir(t *testing.T) {
 	fd, code := g.open(3, "d", openDirectory)
 	wantEq(t, "open", code, success)
 	for _, size := range []int{64, 100, 256, 5000, 60000} {
-		g.top = 64
+		g.rewind()
 		buf, out := g.room(size), g.room(4)
 		got, cookies, cookie := map[string]byte{}, []uint64{0}, uint64(0)
 		for pages := 0; ; pages++ {
@@ -457,7 +457,7 @@ func TestDescriptorNumbers(t *testing.T) {
 	mustWrite(t, filepath.Join(host, "f"), "content")
 	var fds []int
 	for {
-		g.top = 64
+		g.rewind()
 		fd, code := g.open(3, "f", 0)
 		if code == eMfile {
 			break
