@@ -120,10 +120,11 @@ func (f *framer) trailer(p []byte) (int, event, *refusal) {
 	if f.extras > maxExtras || f.fields > f.limits.Headers {
 		return n, eventMore, refuse(431, "the trailer section is larger than this server takes")
 	}
-	if _, _, err := splitField(line); err != nil {
-		return n, eventMore, err
+	name, _, err := splitField(line)
+	if err == nil && framesMessage(line[:name]) {
+		err = refuse(400, "a trailer has a field that belongs to the head")
 	}
-	return n, eventMore, nil
+	return n, eventMore, err
 }
 
 // unhex returns the value of a hexadecimal digit, -1 for any other byte.

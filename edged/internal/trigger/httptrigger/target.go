@@ -31,6 +31,11 @@ func parseTarget(target string, h *head) *refusal {
 	if h.path == "" {
 		h.path = "/"
 	}
+	for i := 0; i < len(h.path); i++ {
+		if h.path[i] == '%' && (i+2 >= len(h.path) || unhex(h.path[i+1]) < 0 || unhex(h.path[i+2]) < 0) {
+			return refuse(400, "the path has a percent sign that begins no encoded byte")
+		}
+	}
 	return nil
 }
 
@@ -81,9 +86,10 @@ func validHost(s string) bool {
 	return true
 }
 
-// isHost reports whether c may stand in a registered name or an IPv4 address; percent signs begin encoded bytes.
+// isHost reports whether c may stand in a registered name or an IPv4 address. Encoded bytes are allowed by RFC 3986 and
+// used by nobody: refused, for programs disagree about what they mean.
 func isHost(c byte) bool {
-	return isAlnum(c) || strings.IndexByte("-._~!$&'()*+,;=%", c) >= 0
+	return isAlnum(c) || strings.IndexByte("-._~!$&'()*+,;=", c) >= 0
 }
 
 // isTarget reports whether c may stand in a request target. Beyond RFC 3986 it lets through ^ ` { | }, which browsers
