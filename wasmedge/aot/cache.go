@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxFlights bounds the different modules that are compiled or wait for it; a further one is [ErrBusy].
@@ -97,12 +99,8 @@ func (c *Cache) Lookup(code []byte) (*Artifact, bool) { return c.lookup(c.KeyOf(
 // lookup prefers the configured level, then any other optimised one, then O0.
 func (c *Cache) lookup(key Key) (*Artifact, bool) {
 	for _, level := range []Level{c.options.Best, O3, O2, O0} {
-		path, err := c.store.find(key, level)
-		if err == nil {
+		if path, found := c.store.find(key, level); found {
 			return &Artifact{Path: path, Key: key, Level: level, Final: c.isFinal(key, level)}, true
-		}
-		if !errors.Is(err, errAbsent) {
-			c.log.Error("artifact cannot be read", "key", key.String(), "level", level.String(), "reason", err)
 		}
 	}
 	return nil, false
@@ -224,7 +222,7 @@ func (c *Cache) Close(ctx context.Context) error {
 func (c *Cache) compile(ctx context.Context, key Key, j job) (*Artifact, error) {
 	dir, err := c.store.jobDir()
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the compilation: %w", err)
+		return nil, diskFull(j.level, fmt.Errorf("make a folder for the compilation: %w", err))
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	j.dir = dir
@@ -236,10 +234,18 @@ func (c *Cache) compile(ctx context.Context, key Key, j job) (*Artifact, error) 
 	j.stage(StageStore)
 	path, err := c.store.put(key, j.level, compiled)
 	if err != nil {
-		return nil, err
+		return nil, diskFull(j.level, err)
 	}
 	j.stage(StageDone)
 	return &Artifact{Path: path, Key: key, Level: j.level, Final: c.isFinal(key, j.level)}, nil
+}
+
+// diskFull gives an error of the daemon's own writes the reason that the child's have, when there is no space.
+func diskFull(level Level, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return newCompileError(ReasonDisk, level, err.Error())
+	}
+	return err
 }
 
 // remember records a failure that would come again, so that it does not cost its minutes at every start.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,10 +30,11 @@ const maxErrorLines = 12
 // ChildMain is the main of the hidden command that a [Cache] starts. It reads what to do from stdin, puts itself under
 // the limits given there, compiles, writes the shared object where it is told, reports on stdout and returns the exit
 // code. It takes the process over (limits, priority, signals, descriptors, and descriptor 1 when stdout is
-// os.Stdout), so the caller must do nothing but exit with the code. It takes no arguments. The daemon starts it with
+// os.Stdout), so the caller must do nothing but exit with the code. Its only argument, "--child", may be left
+// out. The daemon starts it with
 // a parent-death signal, so it never outlives the daemon.
 func ChildMain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) != 0 {
+	if len(args) != 0 && !slices.Equal(args, []string{"--child"}) {
 		_, _ = fmt.Fprintf(stderr, "compile: unexpected argument %q; this command is the daemon's own\n", args[0])
 		return exitUsage
 	}

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 )
 
 // maxRecordBytes is far above any record; a longer file is none.
@@ -50,8 +48,7 @@ func (r record) seal(secret []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the record: %w", err)
 	}
-	code := hex.EncodeToString(authenticate(secret, line))
-	return fmt.Appendf(nil, "%s\n%s\n", line, code), nil
+	return fmt.Appendf(nil, "%s\n%x\n", line, authenticate(secret, line)), nil
 }
 
 func authenticate(secret, line []byte) []byte {
@@ -67,9 +64,7 @@ func openRecord(sealed, secret []byte) (record, error) {
 	if !found || len(sealed) > maxRecordBytes {
 		return r, errForeign
 	}
-	text, ended := strings.CutSuffix(string(rest), "\n")
-	code, err := hex.DecodeString(text)
-	if !ended || err != nil || !hmac.Equal(code, authenticate(secret, line)) {
+	if !hmac.Equal(rest, fmt.Appendf(nil, "%x\n", authenticate(secret, line))) {
 		return r, errForeign
 	}
 	decoder := json.NewDecoder(bytes.NewReader(line))

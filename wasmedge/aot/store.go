@@ -17,9 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errAbsent: there is no artifact, or there was a bad one and it is gone now.
-var errAbsent = errors.New("no artifact")
-
 const (
 	codeSuffix    = ".so"
 	recordSuffix  = ".rec"
@@ -90,14 +87,14 @@ func splitName(name string) (key Key, level Level, ok bool) {
 	return key, level, keyErr == nil && levelErr == nil
 }
 
-// find returns the path of the artifact, or errAbsent. A bad one is removed and logged.
-func (s *store) find(key Key, level Level) (string, error) {
+// find returns the path of the artifact, or false when there is none. A bad one is none: it is removed and logged.
+func (s *store) find(key Key, level Level) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base := baseName(key, level)
 	sealed, err := readOwn(s.path(base+recordSuffix), maxRecordBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", errAbsent
+		return "", false
 	}
 	var r record
 	if err == nil {
@@ -108,9 +105,12 @@ func (s *store) find(key Key, level Level) (string, error) {
 	}
 	if err != nil {
 		s.log.Warn("artifact removed; it will be compiled again", "key", key.String(), "level", level.String(), "reason", err)
-		return "", errors.Join(errAbsent, s.removeLocked(base))
+		if err := s.removeLocked(base); err != nil {
+			s.log.Error("bad artifact cannot be removed; it is not used", "key", key.String(), "level", level.String(), "reason", err)
+		}
+		return "", false
 	}
-	return s.path(r.File), nil
+	return s.path(r.File), true
 }
 
 // open authenticates a record and checks that it is the one asked for.

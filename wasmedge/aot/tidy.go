@@ -41,7 +41,7 @@ func (s *store) tidy() error {
 // superseded reports whether an optimised artifact is there and right; only then may the O0 one go.
 func (s *store) superseded(key Key) bool {
 	for _, level := range []Level{O3, O2} {
-		if _, err := s.find(key, level); err == nil {
+		if _, found := s.find(key, level); found {
 			return true
 		}
 	}
