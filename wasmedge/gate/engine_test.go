@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/second-state/WasmEdge-go/wasmedge"
@@ -32,7 +34,7 @@ func loadAndValidate(code []byte) error {
 	defer loader.Release()
 	ast, err := loader.LoadBuffer(code)
 	if err != nil {
-		return fmt.Errorf("load: %w", err)
+		return fmt.Errorf("%w: %w", errLoad, err)
 	}
 	defer ast.Release()
 	validator := wasmedge.NewValidatorWithConfig(config)
@@ -150,5 +152,29 @@ func TestEngineRefusesMalformed(t *testing.T) {
 				t.Error("the engine accepts it")
 			}
 		})
+	}
+}
+
+// TestEngineAgreesOnDamagedModules: what the engine would load and validate as it was uploaded, the gate calls malformed
+// only where a segment would trap when the module is instantiated.
+func TestEngineAgreesOnDamagedModules(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	src := everything(short)
+	both := 0
+	for range 20_000 {
+		damaged := damage(random, src)
+		_, err := Check(damaged, Limits{})
+		if loadAndValidate(damaged) != nil {
+			continue
+		}
+		if err == nil {
+			both++
+		}
+		if errors.Is(err, ErrMalformed) && !strings.Contains(err.Error(), "writes") {
+			t.Errorf("the engine accepts and the gate says %v\n%x", err, damaged)
+		}
+	}
+	if both == 0 {
+		t.Error("no damaged module passes either: nothing was tested")
 	}
 }

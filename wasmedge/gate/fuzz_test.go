@@ -9,7 +9,8 @@ import (
 )
 
 // FuzzCheck: whatever is uploaded, Check does not panic, allocates in proportion, and refuses with its own kind of error;
-// what it accepts it writes in a form that passes Recheck, and the engine's loader and validator survive it.
+// what it accepts it writes in a form that passes Recheck, and the engine's loader reads it and its
+// validator survives it.
 func FuzzCheck(f *testing.F) {
 	for _, src := range corpus() {
 		f.Add(src)
@@ -34,7 +35,9 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("segment at %d of %d bytes is outside of %d pages", s.Offset, len(s.Bytes), m.MemoryMin)
 			}
 		}
-		_ = loadAndValidate(m.Code) // types are its business, a crash is ours
+		if err := loadAndValidate(m.Code); errors.Is(err, errLoad) {
+			t.Errorf("the engine cannot load what the gate wrote: %v", err)
+		}
 	})
 }
 

@@ -1,0 +1,92 @@
+// Interrupting a guest on its own OS thread, from any other thread, with one real-time signal. The mechanism only: it
+// knows nothing of WebAssembly, only of a range of program text ("guest text") in which no lock is ever held.
+//
+// Life of a slot (one slot a thread, one call at a time):
+//
+//      enter            kill (any thread)             handler, in guest text, or guard at the end of a host call
+//   IDLE ----> RUNNING ------------------> KILLING ------------------------------------------------> leave the guest
+//     ^           |                           |                                                          |
+//     +-- leave --+---------------------------+------------------------------- leave --------------------+
+//
+// A kill that comes just before its call begins turns IDLE into DOOMED, and enter then goes to KILLING at once.
+//
+// The state shares one word with the number of the call (its generation), so a kill that comes late finds another
+// generation and does nothing: it is aimed at a call, never at a thread.
+#ifndef EDGED_PREEMPT_H
+#define EDGED_PREEMPT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "offsets.h"
+
+enum preempt_state {
+  PREEMPT_IDLE = 0,
+  PREEMPT_RUNNING = 1,
+  PREEMPT_KILLING = 2,
+  PREEMPT_DOOMED = 3,  // idle, and the next call is to be killed as soon as it begins
+};
+
+#define PREEMPT_STATE_BITS 8
+#define PREEMPT_STATE(word) ((unsigned)((word) & 0xff))
+#define PREEMPT_GENERATION(word) ((uint64_t)(word) >> PREEMPT_STATE_BITS)
+
+// Why a guest was left through leave_guest; kept in the slot because a long jump carries no reason.
+enum preempt_reason {
+  PREEMPT_REASON_NONE = 0,
+  PREEMPT_REASON_KILLED = 1,
+  PREEMPT_REASON_STACK = 2,
+};
+
+typedef struct preempt_slot {
+  // Written by the owning thread, read by its signal handlers and by assembly.
+  uintptr_t stack_limit;        // below this a guest may not call out: the host needs the rest
+  volatile int32_t host_depth;  // > 0 while the thread is outside guest text on the guest's behalf
+  volatile int32_t deferred;    // the handler found the thread outside guest text: look at word at the next guard
+  uintptr_t guard_low, guard_high;  // an access in here is a stack overflow
+  uintptr_t text_low, text_high;    // guest text of the call in progress
+  volatile int32_t reason;          // enum preempt_reason of the call in progress
+  pid_t tid;
+  void (*leave_guest)(void);  // long-jumps out of the guest; called on this thread, maybe on the signal stack
+
+  // Shared with killers.
+  _Atomic uint64_t word;      // generation << PREEMPT_STATE_BITS | enum preempt_state
+  _Atomic int32_t in_flight;  // 1 from sending a signal until its handler starts: never two, they would nest
+} preempt_slot;
+
+_Static_assert(offsetof(preempt_slot, stack_limit) == PREEMPT_SLOT_STACK_LIMIT, "assembly reads it there");
+_Static_assert(offsetof(preempt_slot, host_depth) == PREEMPT_SLOT_HOST_DEPTH, "assembly counts it there");
+_Static_assert(offsetof(preempt_slot, deferred) == PREEMPT_SLOT_DEFERRED, "assembly reads it there");
+
+// The mechanism as a table, so that another cgo package can call it without being linked against this one.
+typedef struct preempt_ops {
+  // install puts the handler of the interrupt signal in place; 0 or an errno. Once per process.
+  int (*install)(void);
+  // signal returns the number of the interrupt signal.
+  int (*signal)(void);
+  // attach makes slot the calling thread's own, for all its calls; detach ends that, before the thread ends.
+  void (*attach)(preempt_slot* slot);
+  void (*detach)(preempt_slot* slot);
+  // enter starts a call on the calling thread and returns its generation. text is the guest's program text.
+  uint64_t (*enter)(preempt_slot* slot, uintptr_t text_low, uintptr_t text_high);
+  // leave ends it. After it returns no handler acts on that call.
+  void (*leave)(preempt_slot* slot);
+  // kill asks for the end of call `generation` and interrupts its thread; 1 when that call is running or is the thread's
+  // next, else 0.
+  // To be repeated (see poke) until the call has ended: a signal that lands outside guest text only leaves a note.
+  int (*kill)(preempt_slot* slot, uint64_t generation);
+  // poke interrupts the thread again when call `generation` is still to be killed; 1 when it is.
+  int (*poke)(preempt_slot* slot, uint64_t generation);
+  // guard is called by the owning thread when it is about to return to guest text; it does not return when the call
+  // is to be killed.
+  void (*guard)(preempt_slot* slot);
+  // current returns the slot of this thread while a call is in progress, else NULL. Async-signal-safe.
+  preempt_slot* (*current)(void);
+} preempt_ops;
+
+// preempt_table returns the table; it is constant.
+const preempt_ops* preempt_table(void);
+
+#endif

@@ -1,0 +1,483 @@
+#define _GNU_SOURCE
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shim_internal.h"
+
+const preempt_ops* edge_ops;
+__thread preempt_slot* edge_slot;
+__thread edge_thread* edge_current;
+
+// Exported by Go (callbacks_cgo.go).
+extern int32_t edgedHostCall(uintptr_t handle, uint32_t index, uint8_t* memory, uint64_t bytes, uint64_t* stack);
+extern void edgedThreadMain(uintptr_t handle);
+
+static WasmEdge_String view(const char* text, uint32_t length) { return WasmEdge_StringWrap(text, length); }
+
+WasmEdge_ConfigureContext* edge_configure(void) {
+  static const enum WasmEdge_Proposal off[] = {
+      WasmEdge_Proposal_MultiMemories,     WasmEdge_Proposal_Annotations,  WasmEdge_Proposal_Memory64,
+      WasmEdge_Proposal_ExceptionHandling, WasmEdge_Proposal_ExtendedConst, WasmEdge_Proposal_Threads,
+      WasmEdge_Proposal_TailCall,          WasmEdge_Proposal_Component,    WasmEdge_Proposal_FunctionReferences,
+      WasmEdge_Proposal_GC,                WasmEdge_Proposal_RelaxSIMD,
+  };
+  static const enum WasmEdge_Proposal on[] = {
+      WasmEdge_Proposal_ImportExportMutGlobals, WasmEdge_Proposal_NonTrapFloatToIntConversions,
+      WasmEdge_Proposal_SignExtensionOperators, WasmEdge_Proposal_MultiValue,
+      WasmEdge_Proposal_BulkMemoryOperations,   WasmEdge_Proposal_ReferenceTypes,
+      WasmEdge_Proposal_SIMD,
+  };
+  WasmEdge_ConfigureContext* configure = WasmEdge_ConfigureCreate();
+  for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+    WasmEdge_ConfigureRemoveProposal(configure, off[i]);
+  }
+  for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
+    WasmEdge_ConfigureAddProposal(configure, on[i]);
+  }
+  return configure;
+}
+
+// --- host functions ---------------------------------------------------------------------------------------------------
+
+static uint64_t value_bits(const WasmEdge_Value* value, uint8_t type) {
+  uint64_t bits = (uint64_t)value->Value;
+  return type == 0x7f || type == 0x7d ? (uint32_t)bits : bits;
+}
+
+static WasmEdge_Value value_of(uint64_t bits, uint8_t type) {
+  switch (type) {
+    case 0x7f:
+      return WasmEdge_ValueGenI32((int32_t)bits);
+    case 0x7e:
+      return WasmEdge_ValueGenI64((int64_t)bits);
+    case 0x7d: {
+      float single;
+      uint32_t low = (uint32_t)bits;
+      memcpy(&single, &low, sizeof single);
+      return WasmEdge_ValueGenF32(single);
+    }
+    default: {
+      double twice;
+      memcpy(&twice, &bits, sizeof twice);
+      return WasmEdge_ValueGenF64(twice);
+    }
+  }
+}
+
+// host_trampoline takes a guest's call to native code or to Go. The wrapper of the intrinsic has made sure of the stack.
+static WasmEdge_Result host_trampoline(void* data, const WasmEdge_CallingFrameContext* frame,
+                                       const WasmEdge_Value* in, WasmEdge_Value* out) {
+  (void)frame;
+  const edge_host_function* fn = data;
+  edge_thread* thread = edge_current;
+  if (thread == NULL || thread->instance == NULL) {
+    return WasmEdge_Result_Fail;  // a host function called by nobody: cannot happen through the gate
+  }
+  uint64_t stack[EDGE_MAX_VALUES];
+  for (int i = 0; i < fn->parameters; i++) {
+    stack[i] = value_bits(&in[i], fn->types[i]);
+  }
+  uint64_t bytes;
+  uint8_t* memory = edge_instance_memory(thread->instance, &bytes);
+  int failed = fn->native != NULL ? fn->native(memory, bytes, stack)
+                                  : edgedHostCall(thread->handle, fn->index, memory, bytes, stack);
+  if (failed) {
+    thread->host_failed = 1;
+    return WasmEdge_ResultGen(WasmEdge_ErrCategory_UserLevelError, 1);
+  }
+  for (int i = 0; i < fn->results; i++) {
+    out[i] = value_of(stack[i], fn->types[fn->parameters + i]);
+  }
+  return WasmEdge_Result_Success;
+}
+
+edge_host_module* edge_host_module_new(const char* name) {
+  edge_host_module* module = calloc(1, sizeof *module);
+  if (module == NULL) {
+    return NULL;
+  }
+  snprintf(module->name, sizeof module->name, "%s", name);
+  module->instance = WasmEdge_ModuleInstanceCreate(view(module->name, (uint32_t)strlen(module->name)));
+  return module;
+}
+
+static int value_types(const uint8_t* types, int count, WasmEdge_ValType* out) {
+  for (int i = 0; i < count; i++) {
+    switch (types[i]) {
+      case 0x7f:
+        out[i] = WasmEdge_ValTypeGenI32();
+        break;
+      case 0x7e:
+        out[i] = WasmEdge_ValTypeGenI64();
+        break;
+      case 0x7d:
+        out[i] = WasmEdge_ValTypeGenF32();
+        break;
+      case 0x7c:
+        out[i] = WasmEdge_ValTypeGenF64();
+        break;
+      default:
+        return -1;
+    }
+  }
+  return 0;
+}
+
+int edge_host_module_add(edge_host_module* module, const char* name, const edge_host_function* fn) {
+  WasmEdge_ValType parameters[EDGE_MAX_VALUES], results[EDGE_MAX_VALUES];
+  if (value_types(fn->types, fn->parameters, parameters) != 0 ||
+      value_types(fn->types + fn->parameters, fn->results, results) != 0) {
+    return -1;
+  }
+  WasmEdge_FunctionTypeContext* type =
+      WasmEdge_FunctionTypeCreate(parameters, fn->parameters, results, fn->results);
+  WasmEdge_FunctionInstanceContext* function =
+      WasmEdge_FunctionInstanceCreate(type, host_trampoline, (void*)(uintptr_t)fn, 0);
+  WasmEdge_FunctionTypeDelete(type);
+  WasmEdge_ModuleInstanceAddFunction(module->instance, view(name, (uint32_t)strlen(name)), function);
+  return 0;
+}
+
+// --- modules ----------------------------------------------------------------------------------------------------------
+
+edge_module* edge_load(const char* path, const char** error) {
+  edge_module* module = calloc(1, sizeof *module);
+  if (module == NULL) {
+    *error = "out of memory";
+    return NULL;
+  }
+  WasmEdge_ConfigureContext* configure = edge_configure();
+  WasmEdge_LoaderContext* loader = WasmEdge_LoaderCreate(configure);
+  WasmEdge_ValidatorContext* validator = WasmEdge_ValidatorCreate(configure);
+  WasmEdge_Result result = WasmEdge_LoaderParseFromFile(loader, &module->ast, path);
+  if (WasmEdge_ResultOK(result)) {
+    result = WasmEdge_ValidatorValidate(validator, module->ast);
+  }
+  WasmEdge_ValidatorDelete(validator);
+  WasmEdge_LoaderDelete(loader);
+  WasmEdge_ConfigureDelete(configure);
+  if (!WasmEdge_ResultOK(result)) {
+    *error = WasmEdge_ResultGetMessage(result);
+    edge_module_free(module);
+    return NULL;
+  }
+  // RTLD_NOLOAD: only what the loader has mapped already, never a second copy.
+  module->library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+  void* symbol = module->library == NULL ? NULL : dlsym(module->library, "t0");
+  if (symbol == NULL || edge_text_range(symbol, &module->text_low, &module->text_high) != 0) {
+    *error = "not an artifact of this engine: it has no compiled text";
+    edge_module_free(module);
+    return NULL;
+  }
+  return module;
+}
+
+void edge_module_free(edge_module* module) {
+  if (module->ast != NULL) {
+    WasmEdge_ASTModuleDelete(module->ast);
+  }
+  if (module->library != NULL) {
+    dlclose(module->library);
+  }
+  free(module);
+}
+
+uint64_t edge_module_text_bytes(const edge_module* module) { return module->text_high - module->text_low; }
+
+// --- instances --------------------------------------------------------------------------------------------------------
+
+static const char* instantiate(WasmEdge_ExecutorContext* executor, edge_instance* instance,
+                               edge_host_module** hosts, uint32_t count, const char* memory_export) {
+  instance->store = WasmEdge_StoreCreate();
+  for (uint32_t i = 0; i < count; i++) {
+    WasmEdge_Result result = WasmEdge_ExecutorRegisterImport(executor, instance->store, hosts[i]->instance);
+    if (!WasmEdge_ResultOK(result)) {
+      return WasmEdge_ResultGetMessage(result);
+    }
+  }
+  WasmEdge_Result result =
+      WasmEdge_ExecutorInstantiate(executor, &instance->instance, instance->store, instance->module->ast);
+  if (!WasmEdge_ResultOK(result)) {
+    return WasmEdge_ResultGetMessage(result);
+  }
+  if (memory_export == NULL) {
+    return NULL;
+  }
+  instance->memory = WasmEdge_ModuleInstanceFindMemory(instance->instance,
+                                                       view(memory_export, (uint32_t)strlen(memory_export)));
+  if (instance->memory == NULL) {
+    return "the module has no memory under the reserved name";
+  }
+  // Without its reservation WasmEdge goes on with a null base, and the guest would read this process from address 0.
+  if (WasmEdge_MemoryInstanceGetPageSize(instance->memory) > 0 &&
+      WasmEdge_MemoryInstanceGetPointer(instance->memory, 0, 1) == NULL) {
+    return "no address space left for a linear memory";
+  }
+  return NULL;
+}
+
+edge_instance* edge_instantiate(edge_thread* thread, edge_module* module, edge_host_module** hosts, uint32_t count,
+                                const char* memory_export, const char** error) {
+  edge_instance* instance = calloc(1, sizeof *instance);
+  if (instance == NULL) {
+    *error = "out of memory";
+    return NULL;
+  }
+  instance->module = module;
+  *error = instantiate(thread->executor, instance, hosts, count, memory_export);
+  if (*error != NULL) {
+    edge_instance_free(instance);
+    return NULL;
+  }
+  return instance;
+}
+
+void edge_instance_free(edge_instance* instance) {
+  if (instance->instance != NULL) {
+    WasmEdge_ModuleInstanceDelete(instance->instance);
+  }
+  if (instance->store != NULL) {
+    WasmEdge_StoreDelete(instance->store);
+  }
+  free(instance);
+}
+
+void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length) {
+  return WasmEdge_ModuleInstanceFindFunction(instance->instance, view(name, length));
+}
+
+uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes) {
+  *bytes = 0;
+  if (instance->memory == NULL) {
+    return NULL;
+  }
+  uint32_t pages = WasmEdge_MemoryInstanceGetPageSize(instance->memory);
+  if (pages == 0) {
+    return NULL;
+  }
+  *bytes = (uint64_t)pages << 16;
+  return WasmEdge_MemoryInstanceGetPointer(instance->memory, 0, 1);
+}
+
+static WasmEdge_GlobalInstanceContext* global(edge_instance* instance, const char* name, uint32_t length) {
+  return WasmEdge_ModuleInstanceFindGlobal(instance->instance, view(name, length));
+}
+
+int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t length, uint64_t* value) {
+  WasmEdge_GlobalInstanceContext* found = global(instance, name, length);
+  if (found == NULL) {
+    return -1;
+  }
+  *value = (uint64_t)WasmEdge_GlobalInstanceGetValue(found).Value;
+  return 0;
+}
+
+int edge_instance_global_set(edge_instance* instance, const char* name, uint32_t length, uint64_t value) {
+  WasmEdge_GlobalInstanceContext* found = global(instance, name, length);
+  if (found == NULL) {
+    return -1;
+  }
+  WasmEdge_Value wrapped = WasmEdge_GlobalInstanceGetValue(found);  // keeps the type
+  wrapped.Value = value;
+  return WasmEdge_ResultOK(WasmEdge_GlobalInstanceSetValue(found, wrapped)) ? 0 : -1;
+}
+
+// --- threads and calls ------------------------------------------------------------------------------------------------
+
+static void* thread_main(void* handle) {
+  edgedThreadMain((uintptr_t)handle);
+  return NULL;
+}
+
+int edge_thread_start(uintptr_t handle, uint64_t stack_bytes) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  int error = pthread_attr_setstacksize(&attributes, stack_bytes + EDGE_RESERVE_BYTES);
+  if (error == 0) {
+    error = pthread_attr_setguardsize(&attributes, EDGE_GUARD_BYTES);
+  }
+  pthread_t thread;
+  if (error == 0) {
+    error = pthread_create(&thread, &attributes, thread_main, (void*)handle);
+  }
+  pthread_attr_destroy(&attributes);
+  return error;
+}
+
+edge_thread* edge_thread_new(void) {
+  pthread_attr_t attributes;
+  void* low;
+  size_t bytes, guard;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) {
+    return NULL;
+  }
+  pthread_attr_getstack(&attributes, &low, &bytes);
+  pthread_attr_getguardsize(&attributes, &guard);
+  pthread_attr_destroy(&attributes);
+  edge_thread* thread = calloc(1, sizeof *thread);
+  if (thread == NULL || guard < EDGE_GUARD_BYTES) {
+    free(thread);  // not a thread of edge_thread_start: its guard would not stop a large frame
+    return NULL;
+  }
+  WasmEdge_ConfigureContext* configure = edge_configure();
+  thread->executor = WasmEdge_ExecutorCreate(configure, NULL);
+  WasmEdge_ConfigureDelete(configure);
+  thread->slot.guard_low = (uintptr_t)low - guard;
+  thread->slot.guard_high = (uintptr_t)low;
+  thread->slot.stack_limit = (uintptr_t)low + EDGE_RESERVE_BYTES;
+  thread->slot.leave_guest = edge_leave_guest;
+  edge_ops->attach(&thread->slot);
+  edge_slot = &thread->slot;
+  return thread;
+}
+
+void edge_thread_free(edge_thread* thread) {
+  edge_ops->detach(&thread->slot);
+  edge_slot = NULL;
+  WasmEdge_ExecutorDelete(thread->executor);
+  free(thread);
+}
+
+preempt_slot* edge_thread_slot(edge_thread* thread) { return &thread->slot; }
+
+edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
+                       uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle) {
+  WasmEdge_Value in[EDGE_MAX_VALUES], out[EDGE_MAX_VALUES];
+  for (uint32_t i = 0; i < parameters; i++) {
+    in[i] = value_of(stack[i], types[i]);
+  }
+  thread->instance = instance;
+  thread->handle = handle;
+  thread->host_failed = 0;
+  edge_current = thread;
+  edge_ops->enter(&thread->slot, instance->module->text_low, instance->module->text_high);
+  WasmEdge_Result result = WasmEdge_ExecutorInvoke(thread->executor, function, in, parameters, out, results);
+  edge_ops->leave(&thread->slot);
+  edge_current = NULL;
+  thread->instance = NULL;
+  edge_outcome outcome = {.code = result.Code, .reason = thread->slot.reason, .host = thread->host_failed};
+  if (WasmEdge_ResultOK(result)) {
+    for (uint32_t i = 0; i < results; i++) {
+      stack[i] = value_bits(&out[i], types[parameters + i]);
+    }
+  }
+  return outcome;
+}
+
+const preempt_ops* edge_table(void) { return edge_ops; }
+
+int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
+  return ops->kill(slot, generation);
+}
+
+int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
+  return ops->poke(slot, generation);
+}
+
+uint64_t edge_generation(preempt_slot* slot) {
+  return PREEMPT_GENERATION(atomic_load_explicit(&slot->word, memory_order_relaxed));
+}
+
+// --- opening ----------------------------------------------------------------------------------------------------------
+
+// The keeper sits inside a host function called from compiled code for as long as the process lives. While it does,
+// WasmEdge neither installs its fault handlers again nor resets them, which it otherwise does with every first and last
+// guest.
+static struct {
+  sem_t entered;
+  const char* error;
+  edge_module* module;
+  edge_host_module* host;
+  edge_host_function wait;
+} keeper;
+
+// keeper_wait never returns.
+__attribute__((noreturn)) static int keeper_wait(uint8_t* memory, uint64_t bytes, uint64_t* stack) {
+  (void)memory;
+  (void)bytes;
+  (void)stack;
+  sem_post(&keeper.entered);
+  for (;;) {
+    pause();
+  }
+}
+
+static void* keeper_main(void* unused) {
+  (void)unused;
+  const char* error = NULL;
+  edge_thread* thread = edge_thread_new();
+  edge_instance* instance =
+      thread == NULL ? NULL : edge_instantiate(thread, keeper.module, &keeper.host, 1, NULL, &error);
+  void* function = instance == NULL ? NULL : edge_instance_function(instance, "keep", 4);
+  if (function != NULL) {
+    edge_call(thread, instance, function, NULL, 0, 0, NULL, 0);
+    error = "the keeper returned";
+  }
+  keeper.error = error != NULL ? error : "cannot run the keeper";
+  sem_post(&keeper.entered);
+  return NULL;
+}
+
+static const char* start_keeper(const char* path) {
+  keeper.wait = (edge_host_function){.native = keeper_wait};
+  keeper.host = edge_host_module_new("edged:keeper");
+  edge_host_module_add(keeper.host, "wait", &keeper.wait);
+  keeper.module = edge_load(path, &keeper.error);
+  if (keeper.module == NULL) {
+    return keeper.error;
+  }
+  sem_init(&keeper.entered, 0, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setguardsize(&attributes, EDGE_GUARD_BYTES);
+  pthread_attr_setstacksize(&attributes, EDGE_RESERVE_BYTES * 4);
+  // A thread that is in no Go code must take no signal meant for the process.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  int error = pthread_create(&thread, &attributes, keeper_main, NULL);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) {
+    return "cannot start the keeper's thread";
+  }
+  while (sem_wait(&keeper.entered) != 0 && errno == EINTR) {
+  }
+  return keeper.error;
+}
+
+const char* edge_open(const preempt_ops* ops, const char* keeper_path) {
+  edge_ops = ops;
+  WasmEdge_LogOff();
+  if (ops->install() != 0) {
+    return "cannot install the interrupt signal's handler";
+  }
+  if (edge_signals_save_go() != 0) {
+    return "a library in this process has taken the fault signals from Go";
+  }
+  const char* error = start_keeper(keeper_path);
+  if (error != NULL) {
+    return error;
+  }
+  if (edge_signals_install() != 0) {
+    return "cannot install the fault handlers";
+  }
+  void** symbol = dlsym(keeper.module->library, "intrinsics");
+  if (symbol == NULL || *symbol == NULL) {
+    return "the keeper's artifact names no intrinsics";
+  }
+  return edge_intrinsics_wrap(*symbol);
+}

@@ -1,0 +1,84 @@
+// The engine's thin C layer over libwasmedge: load, instantiate, call, memory, globals, and the way back into Go for
+// host functions. Nothing here is called from a signal handler except on_fault and leave_guest (shim_signals.c).
+//
+// Ownership: every edge_*_new or edge_load result is owned by the caller and freed by its edge_*_free, once, when
+// nothing runs in it. Pointers given in are borrowed for the call.
+#ifndef EDGED_SHIM_H
+#define EDGED_SHIM_H
+
+#include <stdint.h>
+#include <wasmedge/wasmedge.h>
+
+#include "preempt/preempt.h"
+
+// One value type a byte as in the binary format: 0x7f i32, 0x7e i64, 0x7d f32, 0x7c f64.
+#define EDGE_MAX_VALUES 16
+
+typedef struct edge_host_function {
+  uint32_t index;  // what Go calls it by
+  uint8_t parameters, results;
+  uint8_t types[2 * EDGE_MAX_VALUES];  // parameters, then results
+  // native, when set, does the work without entering Go: same contract as the Go callback.
+  int (*native)(uint8_t* memory, uint64_t bytes, uint64_t* stack);
+} edge_host_function;
+
+// edge_native_attach gives fn its C implementation when shim_native.c has one of that name.
+void edge_native_attach(const char* module, const char* name, edge_host_function* fn);
+
+typedef struct edge_host_module edge_host_module;
+typedef struct edge_module edge_module;
+typedef struct edge_instance edge_instance;
+typedef struct edge_thread edge_thread;
+
+// Outcome of a call. code is WasmEdge's (0 = success), reason is enum preempt_reason, host is 1 when a host function
+// ended the call: Go keeps its error.
+typedef struct edge_outcome {
+  uint32_t code;
+  int32_t reason;
+  int32_t host;
+} edge_outcome;
+
+// edge_open installs the interrupt signal, starts the keeper from the artifact at path, wraps the intrinsics and puts
+// the fault handlers in. Returns NULL or a static text naming the step that went wrong. Once per process.
+const char* edge_open(const preempt_ops* ops, const char* keeper_path);
+
+edge_host_module* edge_host_module_new(const char* name);
+// edge_host_module_add registers one function; fn must stay for ever. Returns 0, or -1 when its types are not numeric.
+int edge_host_module_add(edge_host_module* module, const char* name, const edge_host_function* fn);
+
+// edge_load loads an artifact. On failure *error is a static text.
+edge_module* edge_load(const char* path, const char** error);
+void edge_module_free(edge_module* module);
+uint64_t edge_module_text_bytes(const edge_module* module);
+
+// edge_instantiate makes an instance over the given host modules. On failure *error is a static text.
+edge_instance* edge_instantiate(edge_thread* thread, edge_module* module, edge_host_module** hosts, uint32_t count,
+                                const char* memory_export, const char** error);
+void edge_instance_free(edge_instance* instance);
+// edge_instance_function returns NULL when there is no such export.
+void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length);
+// edge_instance_memory returns the base of the linear memory and its size in bytes; NULL and 0 when it has none.
+uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes);
+// edge_instance_global reads or writes the low 64 bits of an exported numeric global; -1 when there is none.
+int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t length, uint64_t* value);
+int edge_instance_global_set(edge_instance* instance, const char* name, uint32_t length, uint64_t value);
+
+// edge_thread_start starts an OS thread with a stack of stack_bytes and a wide guard, which runs the Go function of
+// that handle (edgedThreadMain) to its end. Returns 0 or an errno.
+int edge_thread_start(uintptr_t handle, uint64_t stack_bytes);
+// The following run on such a thread.
+edge_thread* edge_thread_new(void);
+void edge_thread_free(edge_thread* thread);
+preempt_slot* edge_thread_slot(edge_thread* thread);
+// edge_call runs function of instance with the values in stack (parameters in, results out). handle is given back to
+// Go with every host call.
+edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
+                       uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle);
+
+// edge_table returns the table given to edge_open.
+const preempt_ops* edge_table(void);
+int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
+int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
+uint64_t edge_generation(preempt_slot* slot);
+
+#endif

@@ -1,0 +1,62 @@
+// What the C files of the engine share among themselves.
+#ifndef EDGED_SHIM_INTERNAL_H
+#define EDGED_SHIM_INTERNAL_H
+
+#include "shim.h"
+
+// The stack of a guest thread, from its low end: a guard that no access of a compiled function can jump over, a reserve
+// that only the host may use, then the guest's own part.
+//
+// LLVM does not probe a frame's pages here, so one frame's size must be below the guard. A function body is at most a few
+// MiB (wasmedge/gate), each byte of it can make at most 128 bytes of frame (a call of two bytes that returns 16 vectors),
+// so 1 GiB of address space, never backed by memory, is out of reach.
+#define EDGE_GUARD_BYTES (UINT64_C(1) << 30)
+// Go's callback needs its own system stack below the guest's frames; the garbage collector may run there.
+#define EDGE_RESERVE_BYTES (UINT64_C(256) << 10)
+
+struct edge_thread {
+  WasmEdge_ExecutorContext* executor;
+  preempt_slot slot;
+  edge_instance* instance;  // of the call in progress
+  uintptr_t handle;         // Go's, of the call in progress
+  int host_failed;
+};
+
+struct edge_host_module {
+  char name[128];
+  WasmEdge_ModuleInstanceContext* instance;
+};
+
+struct edge_module {
+  WasmEdge_ASTModuleContext* ast;
+  void* library;  // a second reference to the loaded artifact, for its symbols
+  uintptr_t text_low, text_high;
+};
+
+struct edge_instance {
+  WasmEdge_StoreContext* store;
+  WasmEdge_ModuleInstanceContext* instance;
+  WasmEdge_MemoryInstanceContext* memory;
+  const edge_module* module;
+};
+
+extern const preempt_ops* edge_ops;
+// The slot that the assembly of the intrinsics' wrappers works on, and the thread for the host trampoline.
+extern __thread preempt_slot* edge_slot __attribute__((tls_model("initial-exec")));
+extern __thread edge_thread* edge_current __attribute__((tls_model("initial-exec")));
+
+// edge_signals_open: shim_signals.c. save_go must run before the keeper enters, install after it.
+int edge_signals_save_go(void);
+int edge_signals_install(void);
+void edge_leave_guest(void);
+
+// edge_intrinsics_wrap: shim_intrinsics.c. Replaces WasmEdge's table of intrinsics by ours; NULL or a text.
+const char* edge_intrinsics_wrap(void** table);
+
+// edge_text_range finds the executable segment that holds address; 0 when found.
+int edge_text_range(const void* address, uintptr_t* low, uintptr_t* high);
+
+// The executor's and the loader's configuration: the features the gate lets through, nothing else.
+WasmEdge_ConfigureContext* edge_configure(void);
+
+#endif
