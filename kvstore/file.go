@@ -22,6 +22,7 @@ const (
 	formatValue  = "edged-kv/1"
 	fenceKey     = "fence"
 	mapBytes     = 1 << 30 // address space reserved at once, see the package documentation
+	growBytes    = 1 << 20 // the file grows by this, instead of by bbolt's 16 MiB: a small box has small stores
 	lockInterval = 20 * time.Millisecond
 )
 
@@ -89,7 +90,11 @@ func openBolt(path string, f *os.File) (db *bbolt.DB, err error) {
 	if f != nil {
 		o.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return f, nil }
 	}
-	return bbolt.Open(path, 0o600, o)
+	db, err = bbolt.Open(path, 0o600, o)
+	if err == nil {
+		db.AllocSize = growBytes
+	}
+	return db, err
 }
 
 // lockFile takes the exclusive lock of the file, waiting up to timeout.
