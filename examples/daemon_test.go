@@ -220,7 +220,7 @@ func (tr transport) call(ctx context.Context, method, target string, body []byte
 	if err != nil {
 		return reply{}, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		return reply{}, fmt.Errorf("read the response: %w", err)

@@ -70,8 +70,10 @@ func TestCGI(t *testing.T) {
 	check(t, d, []exchange{
 		{"upper", "POST", "/cgi/upper", "straße", 200, strings.ToUpper("straße")},
 		{"not found", "GET", "/cgi/nothing", "", 404, "404 page not found\n"},
-		{"request", "GET", "/cgi/request?a=1&b=%20", "", 200,
-			"method GET\npath /request\nquery a=1&b=%20\nagent Go-http-client/1.1\n"},
+		{
+			"request", "GET", "/cgi/request?a=1&b=%20", "", 200,
+			"method GET\npath /request\nquery a=1&b=%20\nagent Go-http-client/1.1\n",
+		},
 	})
 	for _, tr := range d.transports(t) {
 		got := tr.must(t, http.MethodGet, "/cgi/", nil)

@@ -8,6 +8,7 @@
 #   scripts/install-wasmedge.sh            install what is missing (asks first on a terminal)
 #   scripts/install-wasmedge.sh --yes      never ask
 #   scripts/install-wasmedge.sh --check    install nothing; exit 0 when all is there, 1 otherwise
+#   scripts/install-wasmedge.sh --source   print the apt source for trixie, made from the machine's own
 set -eu
 
 packages="libwasmedge-dev libwasmedge0"
@@ -127,7 +128,8 @@ for argument in "$@"; do
 	case "$argument" in
 		--yes) assume_yes=yes ;;
 		--check) present; exit ;;
-		-h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+		--source) archive_source "$(machine_release)"; exit ;;
+		-h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
 		*) die "unknown argument '$argument'; see --help" ;;
 	esac
 done

@@ -22,21 +22,21 @@ const (
 	jpegQuality  = 85
 )
 
-// badRequest is an answer for the client, in contrast to a failure of the function.
-type badRequest struct {
+// requestError is an answer for the client, in contrast to a failure of the function.
+type requestError struct {
 	status int
 	reason string
 }
 
 // Error returns the reason.
-func (b *badRequest) Error() string { return b.reason }
+func (e *requestError) Error() string { return e.reason }
 
 //go:wasmexport scale
 func scale() int32 { return edged.Run(thumbnail) }
 
 func thumbnail() error {
 	out, format, err := convert(edged.Input(), edged.Request().Query("w"))
-	var bad *badRequest
+	var bad *requestError
 	if errors.As(err, &bad) {
 		return answer(bad.status, "text/plain; charset=utf-8", []byte(bad.reason+"\n"))
 	}
@@ -63,19 +63,19 @@ func convert(in []byte, widthText string) (out []byte, format string, err error)
 	width := defaultWidth
 	if widthText != "" {
 		if width, err = strconv.Atoi(widthText); err != nil || width < 1 || width > maxWidth {
-			return nil, "", &badRequest{400, fmt.Sprintf("w is %q; it must be a number from 1 to %d", widthText, maxWidth)}
+			return nil, "", &requestError{400, fmt.Sprintf("w is %q; it must be a number from 1 to %d", widthText, maxWidth)}
 		}
 	}
 	config, format, err := image.DecodeConfig(bytes.NewReader(in))
 	if err != nil {
-		return nil, "", &badRequest{415, "the body is not a PNG or JPEG picture: " + err.Error()}
+		return nil, "", &requestError{415, "the body is not a PNG or JPEG picture: " + err.Error()}
 	}
 	if int64(config.Width)*int64(config.Height) > maxPixels {
-		return nil, "", &badRequest{413, fmt.Sprintf("%d x %d is more than %d pixels", config.Width, config.Height, maxPixels)}
+		return nil, "", &requestError{413, fmt.Sprintf("%d x %d is more than %d pixels", config.Width, config.Height, maxPixels)}
 	}
 	picture, _, err := image.Decode(bytes.NewReader(in))
 	if err != nil {
-		return nil, "", &badRequest{415, "the picture is damaged: " + err.Error()}
+		return nil, "", &requestError{415, "the picture is damaged: " + err.Error()}
 	}
 	var encoded bytes.Buffer
 	if err := encode(&encoded, format, shrink(picture, width)); err != nil {

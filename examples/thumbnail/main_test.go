@@ -24,10 +24,10 @@ func striped(width, height int) image.Image {
 	return picture
 }
 
-func encoded(t *testing.T, format string, picture image.Image) []byte {
+func encoded(t *testing.T, picture image.Image) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := encode(&out, format, picture); err != nil {
+	if err := encode(&out, "png", picture); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -35,7 +35,11 @@ func encoded(t *testing.T, format string, picture image.Image) []byte {
 
 func TestThumbnail(t *testing.T) {
 	big := striped(640, 480)
-	huge := encoded(t, "png", image.NewGray(image.Rect(0, 0, 1<<15, 1<<10)))
+	huge := encoded(t, image.NewGray(image.Rect(0, 0, 1<<15, 1<<10)))
+	var asJPEG bytes.Buffer
+	if err := encode(&asJPEG, "jpeg", big); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name   string
 		body   []byte
@@ -44,13 +48,13 @@ func TestThumbnail(t *testing.T) {
 		kind   string
 		size   image.Point
 	}{
-		{"width zero", encoded(t, "png", big), "w=0", 400, "", image.Point{}},
-		{"width too large", encoded(t, "png", big), "w=2049", 400, "", image.Point{}},
-		{"width not a number", encoded(t, "png", big), "w=ten", 400, "", image.Point{}},
+		{"width zero", encoded(t, big), "w=0", 400, "", image.Point{}},
+		{"width too large", encoded(t, big), "w=2049", 400, "", image.Point{}},
+		{"width not a number", encoded(t, big), "w=ten", 400, "", image.Point{}},
 		{"too many pixels", huge, "w=64", 413, "", image.Point{}},
 		{"no picture", []byte("GIF89a is not supported"), "w=64", 415, "", image.Point{}},
 		{"no body", nil, "w=64", 415, "", image.Point{}},
-		{"cut off", encoded(t, "png", big)[:200], "w=64", 415, "", image.Point{}},
+		{"cut off", encoded(t, big)[:200], "w=64", 415, "", image.Point{}},
 	}
 	host := edgedtest.New()
 	for _, test := range tests {

@@ -75,6 +75,9 @@ func (o output) WriteString(s string) (int, error) { return o.Write([]byte(s)) }
 // Status sets the HTTP status of the response; 200 unless set. [ErrInvalid] outside 200 to 599, [ErrConflict] once the
 // head has been sent because the body is large.
 func Status(code int) error {
+	if code < 0 || code > 999 { // what has three digits fits, the host judges the rest
+		return &OpError{Op: "set status", Err: ErrInvalid}
+	}
 	return check(int64(abi.OutputStatus(int32(code))), "set status", "")
 }
 

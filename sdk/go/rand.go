@@ -19,7 +19,7 @@ func Rand() *rand.Rand {
 			// Without the host's random numbers there is no seed worth using, and a constant one would go unnoticed.
 			panic("edged: the host gives no random numbers; outside of edged use package edgedtest")
 		}
-		generator = rand.New(rand.NewChaCha8(seed))
+		generator = rand.New(rand.NewChaCha8(seed)) //nolint:gosec // says that it is not for secrets
 	}
 	return generator
 }
