@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"edged.dev/edge/edged/internal/cli"
+	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/edged/internal/manifest"
 	"edged.dev/edge/sdk"
 )
@@ -49,7 +50,8 @@ func run() int {
 func dependencies() cli.Deps {
 	return cli.Deps{
 		Version:        version,
-		AdminPath:      defaultAdminPath,
+		AdminPath:      config.AdminPath(""),
+		NoColor:        config.NoColor(),
 		Stdin:          os.Stdin,
 		Stdout:         os.Stdout,
 		Stderr:         os.Stderr,
@@ -60,9 +62,6 @@ func dependencies() cli.Deps {
 		SDK:            sdk.Files(),
 	}
 }
-
-// defaultAdminPath is where the admin socket is when nothing else is said.
-const defaultAdminPath = "/run/edged/admin.sock"
 
 // modulePath returns the path of the module that a manifest names.
 func modulePath(name string, text []byte) (string, error) {

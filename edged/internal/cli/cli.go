@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -63,15 +62,11 @@ type Deps struct {
 	SDK fs.FS
 }
 
-// ServeOptions are the flags of serve. A zero field was not given.
+// ServeOptions are what serve was given.
 type ServeOptions struct {
-	Data       string // folder of everything that is kept
-	HTTP       string // address of the HTTP port
-	UDS        string // path of the data socket
-	Admin      string // path of the admin socket
-	Cores      int
-	ConfigFile string
-	Log        *slog.Logger
+	ConfigFile string            // empty: not given
+	Flags      map[string]string // only those given, by configuration key: "http", "log.level"
+	Stderr     io.Writer         // for the log
 	Ready      func(Ready) error // to be called once, when every listener accepts
 }
 
@@ -187,6 +182,8 @@ func (p *program) app() *cli.App {
 		Reader:          p.Stdin,
 		Writer:          p.Stdout,
 		ErrWriter:       p.Stderr,
+		// A comma in a header's value is part of it.
+		DisableSliceFlagSeparator: true,
 		// Errors are returned to Run, which prints them and picks the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) },

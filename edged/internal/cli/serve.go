@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -22,7 +22,9 @@ func (p *program) serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "http", Usage: "answer HTTP on `ADDR`; port 0 takes a free one"},
 			&cli.StringFlag{Name: "uds", Usage: "answer HTTP on the Unix socket `PATH` too"},
 			&cli.StringFlag{Name: "admin", Usage: "serve the management API on the Unix socket `PATH`"},
-			&cli.IntFlag{Name: "cores", Usage: "run functions on `N` cores (default: all)"},
+			&cli.StringFlag{Name: "cores", Usage: "run functions on `N` cores (default: all)"},
+			&cli.StringFlag{Name: "log-level", Usage: "log from `LEVEL` on: debug, info, warn or error"},
+			&cli.StringFlag{Name: "log-format", Usage: "log as `FORMAT`: text or json"},
 			&cli.StringFlag{Name: "config", Usage: "read the daemon's configuration from `FILE`; options win over it"},
 		},
 		Action: p.serve,
@@ -36,15 +38,13 @@ func (p *program) serve(c *cli.Context) error {
 	if p.Serve == nil {
 		return missing("serve")
 	}
-	if c.IsSet("cores") && c.Int("cores") < 1 {
-		return usagef("--cores %d: there must be at least 1", c.Int("cores"))
+	flags := make(map[string]string)
+	for _, name := range []string{"data", "http", "uds", "admin", "cores", "log-level", "log-format"} {
+		if c.IsSet(name) {
+			flags[strings.ReplaceAll(name, "-", ".")] = c.String(name)
+		}
 	}
-	err := p.Serve(c.Context, ServeOptions{
-		Data: c.String("data"), HTTP: c.String("http"), UDS: c.String("uds"), Admin: c.String("admin"),
-		Cores: c.Int("cores"), ConfigFile: c.String("config"),
-		Log:   slog.New(slog.NewTextHandler(p.Stderr, nil)),
-		Ready: p.printReady,
-	})
+	err := p.Serve(c.Context, ServeOptions{ConfigFile: c.String("config"), Flags: flags, Stderr: p.Stderr, Ready: p.printReady})
 	if err != nil && c.Context.Err() != nil && errors.Is(err, c.Context.Err()) {
 		return nil // told to stop, and it did
 	}

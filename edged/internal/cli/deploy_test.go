@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"edged.dev/edge/edged/internal/admin"
+	"edged.dev/edge/edged/internal/admin/admintest"
+	"edged.dev/edge/edged/internal/manifest"
+)
+
+// wasm is the shortest valid module.
+const wasm = "\x00asm\x01\x00\x00\x00"
+
+// withManifests lets commands read manifests as the real binary does.
+func withManifests(deps Deps) Deps {
+	deps.ModulePath = func(name string, text []byte) (string, error) {
+		m, err := manifest.Parse(name, text)
+		if err != nil {
+			return "", err
+		}
+		return m.Module, nil
+	}
+	return deps
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeployFindsTheApp(t *testing.T) {
+	dir := t.TempDir()
+	text := "version: 1\napp: shop\nmodule: out/app.wasm\n"
+	write(t, filepath.Join(dir, "edged.yaml"), text)
+	write(t, filepath.Join(dir, "out", "app.wasm"), wasm+"shop")
+	write(t, filepath.Join(dir, "bare.wasm"), wasm+"bare")
+	t.Chdir(dir)
+	var got admin.DeployRequest
+	deps := withManifests(daemon(t, &admintest.Service{
+		DeployFunc: func(_ context.Context, req admin.DeployRequest, _ func(admin.Progress)) (admin.DeployResult, error) {
+			got = req
+			return admin.DeployResult{App: "shop", Version: "1"}, nil
+		},
+	}))
+	cases := []struct {
+		args                           string
+		name, manifest, module, folder string
+	}{
+		{"deploy", "", text, "app.wasm", dir},
+		{"deploy .", "", text, "app.wasm", dir},
+		{"deploy " + dir, "", text, "app.wasm", dir},
+		{"deploy edged.yaml --name other", "other", text, "app.wasm", dir},
+		{"deploy bare.wasm --name b", "b", "", "bare.wasm", ""},
+	}
+	for _, tc := range cases {
+		t.Run(tc.args, func(t *testing.T) {
+			r := run(t, deps, strings.Fields(tc.args)...)
+			if r.code != 0 || string(got.Name) != tc.name || string(got.Manifest) != tc.manifest || got.ModuleName != tc.module || got.Dir != tc.folder {
+				t.Errorf("%+v, request %+v", r, got)
+			}
+			if !strings.HasPrefix(string(got.Module), wasm) {
+				t.Errorf("module %q", got.Module)
+			}
+		})
+	}
+}
+
+func TestDeployRefusesBeforeTheUpload(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "bad", "edged.yaml"), "version: 1\napp: a\nmodul: x\n")
+	write(t, filepath.Join(dir, "unbuilt", "edged.yaml"), "version: 1\napp: a\nmodule: app.wasm\n")
+	write(t, filepath.Join(dir, "empty", "x.txt"), "")
+	write(t, filepath.Join(dir, "elf.wasm"), "\x7fELF")
+	big, err := os.Create(filepath.Join(dir, "big.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(big.Truncate(admin.DefaultMaxModule+1), big.Close()); err != nil {
+		t.Fatal(err)
+	}
+	deps := withManifests(Deps{AdminPath: filepath.Join(dir, "no daemon is needed to see these")})
+	for path, want := range map[string]string{
+		"bad":      `:3:1: unknown key "modul"; did you mean "module"?`,
+		"unbuilt":  "run 'edged build' first",
+		"empty":    "'edged init NAME' makes a project",
+		"elf.wasm": "is no WebAssembly file",
+		"big.wasm": "above the limit of 64.0 MiB",
+		"nothing":  "no such file or directory",
+	} {
+		t.Run(path, func(t *testing.T) {
+			if r := run(t, deps, "deploy", filepath.Join(dir, path)); r.code != 1 || !strings.Contains(r.errOut, want) {
+				t.Errorf("%+v, want %q", r, want)
+			}
+		})
+	}
+}
+
+func TestDeployShowsProgressAndResult(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hello.wasm")
+	write(t, file, wasm)
+	deps := daemon(t, &admintest.Service{
+		DeployFunc: func(_ context.Context, _ admin.DeployRequest, progress func(admin.Progress)) (admin.DeployResult, error) {
+			for done := range int64(3) {
+				progress(admin.Progress{Stage: "compile", Done: done, Total: 2})
+			}
+			progress(admin.Progress{Stage: "activate", Message: "evil \x1b[2J"})
+			return admin.DeployResult{
+				App: "hello", Version: "1", Optimising: true, Warnings: []string{"slow"},
+				Functions: []admin.FunctionRoute{{Name: "hi", URL: "http://127.0.0.1:8080/hello/hi"}, {Name: "u", Route: "/hello/u", UDS: "/run/e.sock"}},
+				Imports:   []admin.Import{{Module: "edged", Name: "log", Status: "provided"}, {Module: "edged", Name: "fetch", Type: "() -> ()", Status: "denied"}},
+			}, nil
+		},
+	})
+	r := run(t, deps, "deploy", file)
+	if r.errOut != "push\ncompile\nactivate: evil \x1b[2J\n" {
+		t.Errorf("progress in a pipe: %q", r.errOut)
+	}
+	for _, want := range []string{"deployed hello version 1\n", "hi  curl http://127.0.0.1:8080/hello/hi\n", "u  curl --unix-socket /run/e.sock http://localhost/hello/u\n", "denied: edged.fetch", "warning: slow", "background"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in %q", want, r.out)
+		}
+	}
+	if strings.Contains(r.out, "edged.log") {
+		t.Errorf("imports that are provided are no news: %q", r.out)
+	}
+	if r := run(t, deps, "deploy", file, "--json"); r.errOut != "" || !strings.Contains(r.out, `"version": "1"`) {
+		t.Errorf("json: %+v", r)
+	}
+	deps.StderrTerminal = true
+	if r := run(t, deps, "deploy", file); !strings.Contains(r.errOut, "compile") || !strings.Contains(r.errOut, " 50%") || strings.Contains(r.errOut, "\x1b[2J") {
+		t.Errorf("progress on a terminal: %q", r.errOut)
+	}
+}
+
+func TestDeployCancelled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hello.wasm")
+	write(t, file, wasm)
+	inside, ended := make(chan struct{}), make(chan struct{})
+	deps := daemon(t, &admintest.Service{
+		DeployFunc: func(ctx context.Context, _ admin.DeployRequest, progress func(admin.Progress)) (admin.DeployResult, error) {
+			progress(admin.Progress{Stage: "compile"})
+			close(inside)
+			<-ctx.Done()
+			close(ended)
+			return admin.DeployResult{}, ctx.Err()
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-inside
+		cancel()
+	}()
+	if r := runContext(ctx, deps, "deploy", file); r.code != 1 || !strings.Contains(r.errOut, "edged: interrupted\n") {
+		t.Errorf("%+v", r)
+	}
+	<-ended
+}
+
+func TestDeployErrorKeepsItsLines(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hello.wasm")
+	write(t, file, wasm)
+	deps := daemon(t, &admintest.Service{
+		DeployFunc: func(_ context.Context, _ admin.DeployRequest, progress func(admin.Progress)) (admin.DeployResult, error) {
+			progress(admin.Progress{Stage: "check"})
+			return admin.DeployResult{}, &admin.Error{Kind: admin.ErrInvalid, Detail: "edged.yaml:3:1: unknown key\n    3 | x\n      | ^\n", Remedy: "remove it"}
+		},
+	})
+	r := run(t, deps, "deploy", file)
+	if want := "edged: edged.yaml:3:1: unknown key\n    3 | x\n      | ^\n  remove it\n"; r.code != 1 || !strings.HasSuffix(r.errOut, want) {
+		t.Errorf("%+v, want %q", r, want)
+	}
+}
+
+func TestMeterIsSafeForManyGoroutines(t *testing.T) {
+	var out strings.Builder
+	m := &meter{w: &out, terminal: true}
+	done := make(chan struct{})
+	for g := range 4 {
+		go func() {
+			for i := range int64(50) {
+				m.show(admin.Progress{Stage: fmt.Sprint("stage ", g), Done: i, Total: 50})
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range 4 {
+		<-done
+	}
+	m.close()
+	m.close()
+}
