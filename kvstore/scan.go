@@ -85,10 +85,18 @@ func (sp *Space) readPage(p *scanPage, prefix, after []byte) (more bool, err err
 	case Sync:
 		more, err = sp.readDiskPage(p, prefix, after, nil)
 	}
-	if err == nil && len(p.entries) > 0 {
-		p.last = p.entries[len(p.entries)-1].key
+	if err != nil || len(p.entries) == 0 {
+		return false, err
 	}
-	return more && len(p.entries) > 0, err
+	for i := range p.entries {
+		// A page that changed under the open file could lead backwards, and a scan would never end.
+		key := p.entries[i].key
+		if i > 0 && bytes.Compare(key, p.entries[i-1].key) <= 0 || i == 0 && after != nil && bytes.Compare(key, after) <= 0 {
+			return false, damaged("space %q: key %q is out of order; restart the daemon to have the file checked", sp.name, key)
+		}
+	}
+	p.last = p.entries[len(p.entries)-1].key
+	return more, nil
 }
 
 func (sp *Space) readDiskPage(p *scanPage, prefix, after []byte, over *table) (more bool, err error) {
