@@ -82,5 +82,6 @@ for package in $tested; do
 	go test -c -o "$binary" "$package"
 	[ -e "$binary" ] || { say "$package has no tests"; continue; }
 	say "testing $package under $(emulator)"
-	(cd "$package" && "$(emulator)" -L "$root" "$binary" -test.timeout 60m "$@")
+	# Tests that start their own binary read the variable: the kernel could not.
+	(cd "$package" && EDGED_TEST_EMULATOR="$(emulator) -L $root" "$(emulator)" -L "$root" "$binary" -test.timeout 60m "$@")
 done

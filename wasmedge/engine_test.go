@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -62,13 +63,24 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// itself is the command that starts this binary. The kernel cannot start one of another architecture: scripts/arm64.sh
+// says by which emulator it is run.
+func itself() ([]string, error) {
+	path, err := os.Executable()
+	return append(strings.Fields(os.Getenv("EDGED_TEST_EMULATOR")), path), err
+}
+
 // compile makes an artifact in a child process.
 func compile(module []byte, path string, level int) error {
 	source := path + ".wasm"
 	if err := os.WriteFile(source, module, 0o600); err != nil {
 		return err
 	}
-	output, err := exec.Command("/proc/self/exe", compileArgument, source, path, strconv.Itoa(level)).CombinedOutput()
+	self, err := itself()
+	if err != nil {
+		return err
+	}
+	output, err := exec.Command(self[0], append(self[1:], compileArgument, source, path, strconv.Itoa(level))...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("compile: %w: %s", err, output)
 	}
