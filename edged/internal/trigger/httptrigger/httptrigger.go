@@ -78,7 +78,7 @@ func New(opts Options) *Server {
 }
 
 // Start listens and serves until [Server.Close]; it returns when connections are accepted. ctx bounds only the set-up.
-// A failed Start leaves nothing open. The errors are [ErrOptions], [ErrStarted], [ErrClosed] and those of listening.
+// A failed Start leaves nothing open, a given Listener included. The errors are [ErrOptions], [ErrStarted], [ErrClosed] and those of listening.
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,6 +89,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return ErrClosed
 	}
 	if err := s.opts.validate(); err != nil {
+		if s.opts.Listener != nil {
+			_ = s.opts.Listener.Close()
+		}
 		return err
 	}
 	fd, addr, err := listen(ctx, s.opts)

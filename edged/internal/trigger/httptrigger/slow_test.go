@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -305,6 +306,52 @@ func TestConnectionsLimit(t *testing.T) {
 	fourth := s.dial(t)
 	fourth.send("%s", get("/t/echo"))
 	fourth.expect(200)
+}
+
+// TestOutOfDescriptors lets accept fail: those connected are served on, and the one that waits is served when there are
+// descriptors again.
+func TestOutOfDescriptors(t *testing.T) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	logs := &lines{has: make(chan string, 16)}
+	s := serve(t, setup{opts: httptrigger.Options{Logger: slog.New(slog.NewTextHandler(logs, nil))}})
+	first := s.dial(t)
+	first.send("%s", get("/t/echo"))
+	first.expect(200)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := null.Fd()
+	_ = null.Close()
+	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) })
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(free) + 1, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	second := s.dial(t) // takes the last descriptor
+	second.send("%s", get("/t/echo"))
+	if line := <-logs.has; !strings.Contains(line, "accept connection; pausing") {
+		t.Fatalf("logged %q", line)
+	}
+	first.send("%s", get("/t/echo"))
+	first.expect(200)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	second.expect(200)
+}
+
+// lines hands on what is logged.
+type lines struct{ has chan string }
+
+func (l *lines) Write(p []byte) (int, error) {
+	select {
+	case l.has <- string(p):
+	default:
+	}
+	return len(p), nil
 }
 
 func TestCloseDrains(t *testing.T) {
