@@ -15,21 +15,21 @@ import (
 	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/edged/internal/manifest"
 	"edged.dev/edge/sdk"
+	"edged.dev/edge/wasmedge/aot"
 )
 
 // version is set at link time: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
 func main() {
-	os.Exit(run())
+	os.Exit(run(os.Args[1:], dependencies()))
 }
 
 // run runs the command line under the signals of the process. The first SIGINT or SIGTERM ends the command's context, by
 // which the daemon drains and a client gives up; the second ends the process at once.
-func run() int {
-	// A compile child takes the process over, signals included.
-	if deps := dependencies(); len(os.Args) == 2 && os.Args[1] == "compile" && deps.CompileChild != nil {
-		return cli.Run(context.Background(), os.Args[1:], deps)
+func run(args []string, deps cli.Deps) int {
+	if len(args) == 1 && args[0] == "compile" { // the compile child takes the process over, signals included
+		return cli.Run(context.Background(), args, deps)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -43,7 +43,7 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "edged: %v after %v: ending at once\n", second, first)
 		os.Exit(1)
 	}()
-	return cli.Run(ctx, os.Args[1:], dependencies())
+	return cli.Run(ctx, args, deps)
 }
 
 // dependencies gives the command line what it needs from this process.
@@ -57,6 +57,7 @@ func dependencies() cli.Deps {
 		Stderr:         os.Stderr,
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		CompileChild:   aot.ChildMain,
 		ManifestSchema: func() ([]byte, error) { return manifest.Schema(), nil },
 		ModulePath:     modulePath,
 		SDK:            sdk.Files(),

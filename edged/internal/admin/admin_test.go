@@ -60,7 +60,7 @@ func raw(t *testing.T, path, method, target, mediaType string, body io.Reader) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +224,9 @@ func TestUploadLimits(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			form.Close()
+			if err := form.Close(); err != nil {
+				t.Fatal(err)
+			}
 			if status, text := raw(t, path, "POST", "/v1/deploy", form.FormDataContentType(), &body); status != 400 {
 				t.Errorf("parts %v: %d %s", names, status, text)
 			}
@@ -443,7 +445,7 @@ func TestStrangeServers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer listener.Close()
+			defer func() { _ = listener.Close() }()
 			go func() {
 				for {
 					conn, err := listener.Accept()
@@ -485,7 +487,9 @@ func TestSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		listener.SetUnlinkOnClose(false)
-		listener.Close()
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
 		_, client := start(t, admin.Options{Path: path, Service: service})
 		if _, err := client.Apps(t.Context()); err != nil {
 			t.Error(err)
@@ -550,7 +554,7 @@ func TestStrangerIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	called := false
 	_, client := start(t, admin.Options{Path: path, Service: &admintest.Service{

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -141,10 +143,8 @@ func dashed(name string) string {
 
 func hasOption(command *cli.Command, name string) bool {
 	for _, f := range command.Flags {
-		for _, known := range f.Names() {
-			if known == name {
-				return true
-			}
+		if slices.Contains(f.Names(), name) {
+			return true
 		}
 	}
 	return false
@@ -161,9 +161,7 @@ func flagTable(commands []*cli.Command) map[string]bool {
 				table[name] = !isBool
 			}
 		}
-		for name, takes := range flagTable(command.Subcommands) {
-			table[name] = takes
-		}
+		maps.Copy(table, flagTable(command.Subcommands))
 	}
 	return table
 }

@@ -112,7 +112,7 @@ func cSources(dir string) ([]string, error) {
 // moduleOf returns where the manifest of dir expects the module.
 func (p *program) moduleOf(dir string) (string, error) {
 	file := filepath.Join(dir, manifestName)
-	manifest, err := os.ReadFile(file)
+	manifest, err := os.ReadFile(file) //nolint:gosec // the user names the folder
 	if errors.Is(err, fs.ErrNotExist) || p.ModulePath == nil {
 		return "app.wasm", nil
 	}
@@ -177,7 +177,7 @@ func (b *build) need(tool, remedy string) error {
 }
 
 func (b *build) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, name, args...)
+	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // go or clang, and no shell between
 	command.Dir = b.dir
 	return command
 }

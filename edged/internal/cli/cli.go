@@ -152,9 +152,9 @@ func (p *program) report(ctx context.Context, err error) {
 		remedy = withRemedy.Remedy()
 	}
 	style := p.errStyle()
-	fmt.Fprintf(p.Stderr, "%s %s\n", style.paint(red, "edged:"), p.safe(strings.TrimRight(err.Error(), "\n"), p.StderrTerminal))
+	_, _ = fmt.Fprintf(p.Stderr, "%s %s\n", style.paint(red, "edged:"), p.safe(strings.TrimRight(err.Error(), "\n"), p.StderrTerminal))
 	if remedy != "" {
-		fmt.Fprintf(p.Stderr, "  %s\n", p.safe(remedy, p.StderrTerminal))
+		_, _ = fmt.Fprintf(p.Stderr, "  %s\n", p.safe(remedy, p.StderrTerminal))
 	}
 }
 

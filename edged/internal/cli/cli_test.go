@@ -134,7 +134,7 @@ func TestStableCommands(t *testing.T) {
 			t.Errorf("there is no command %q", path)
 			continue
 		}
-		for _, name := range strings.Fields(flags) {
+		for name := range strings.FieldsSeq(flags) {
 			if !hasOption(command, name) {
 				t.Errorf("%q has no option %s", path, dashed(name))
 			}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -95,7 +96,7 @@ func texts(words []word) string {
 }
 
 func writeBash(w io.Writer, all []completion) {
-	fmt.Fprint(w, `_edged() {
+	_, _ = fmt.Fprint(w, `_edged() {
 	local current="${COMP_WORDS[COMP_CWORD]}" path="" word i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word="${COMP_WORDS[i]}"
@@ -104,16 +105,15 @@ func writeBash(w io.Writer, all []completion) {
 	local words=""
 	case "$path " in
 `)
-	for i := len(all) - 1; i >= 0; i-- { // the longest paths first
-		place := all[i]
+	for _, place := range slices.Backward(all) { // the longest paths first
 		pattern := strings.Join(append([]string{""}, place.path...), " ")
 		rest := "*"
 		if len(place.commands) > 0 {
 			rest = ""
 		}
-		fmt.Fprintf(w, "	%q%s) words=%q ;;\n", pattern+" ", rest, strings.TrimSpace(texts(place.commands)+" "+texts(place.options)))
+		_, _ = fmt.Fprintf(w, "	%q%s) words=%q ;;\n", pattern+" ", rest, strings.TrimSpace(texts(place.commands)+" "+texts(place.options)))
 	}
-	fmt.Fprint(w, `	esac
+	_, _ = fmt.Fprint(w, `	esac
 	COMPREPLY=($(compgen -W "$words" -- "$current"))
 	[[ ${#COMPREPLY[@]} -gt 0 || "$current" == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
 }
@@ -122,18 +122,17 @@ complete -o filenames -F _edged edged
 }
 
 func writeZsh(w io.Writer, all []completion) {
-	fmt.Fprint(w, "#compdef edged\n_edged() {\n\tlocal path=\"\" word\n\tlocal -a commands options\n"+
+	_, _ = fmt.Fprint(w, "#compdef edged\n_edged() {\n\tlocal path=\"\" word\n\tlocal -a commands options\n"+
 		"\tfor word in ${words[2,CURRENT-1]}; do [[ $word == -* ]] || path=\"$path $word\"; done\n\tcase \"$path \" in\n")
-	for i := len(all) - 1; i >= 0; i-- {
-		place := all[i]
+	for _, place := range slices.Backward(all) {
 		pattern := strings.Join(append([]string{""}, place.path...), " ")
 		if len(place.commands) > 0 {
-			fmt.Fprintf(w, "\t%q) commands=(%s); _describe command commands; return ;;\n", pattern+" ", zshWords(place.commands))
+			_, _ = fmt.Fprintf(w, "\t%q) commands=(%s); _describe command commands; return ;;\n", pattern+" ", zshWords(place.commands))
 			continue
 		}
-		fmt.Fprintf(w, "\t%q*) options=(%s) ;;\n", pattern+" ", zshWords(place.options))
+		_, _ = fmt.Fprintf(w, "\t%q*) options=(%s) ;;\n", pattern+" ", zshWords(place.options))
 	}
-	fmt.Fprint(w, "\tesac\n\t_describe -o option options\n\t_files\n}\ncompdef _edged edged\n")
+	_, _ = fmt.Fprint(w, "\tesac\n\t_describe -o option options\n\t_files\n}\ncompdef _edged edged\n")
 }
 
 // zshWords writes word:description pairs, quoted for zsh.
@@ -150,21 +149,21 @@ func writeFish(w io.Writer, all []completion) {
 	quote := func(text string) string {
 		return "'" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), "'", `\'`) + "'"
 	}
-	fmt.Fprint(w, "function __edged_at\n\tset -l path\n\tfor word in (commandline -opc)[2..-1]\n"+
+	_, _ = fmt.Fprint(w, "function __edged_at\n\tset -l path\n\tfor word in (commandline -opc)[2..-1]\n"+
 		"\t\tstring match -q -- '-*' $word; or set -a path $word\n\tend\n\ttest \"$path\" = \"$argv\"\nend\n"+
 		"function __edged_below\n\tset -l path\n\tfor word in (commandline -opc)[2..-1]\n"+
 		"\t\tstring match -q -- '-*' $word; or set -a path $word\n\tend\n\tstring match -q -- \"$argv*\" \"$path\"\nend\n")
 	for _, place := range all {
 		path := strings.Join(place.path, " ")
 		for _, c := range place.commands {
-			fmt.Fprintf(w, "complete -c edged -f -n %s -a %s -d %s\n", quote("__edged_at "+path), c.text, quote(c.usage))
+			_, _ = fmt.Fprintf(w, "complete -c edged -f -n %s -a %s -d %s\n", quote("__edged_at "+path), c.text, quote(c.usage))
 		}
 		for _, o := range place.options {
 			kind, name := "-l", strings.TrimLeft(o.text, "-")
 			if len(name) == 1 {
 				kind = "-s"
 			}
-			fmt.Fprintf(w, "complete -c edged -n %s %s %s -d %s\n", quote("__edged_below "+path), kind, name, quote(o.usage))
+			_, _ = fmt.Fprintf(w, "complete -c edged -n %s %s %s -d %s\n", quote("__edged_below "+path), kind, name, quote(o.usage))
 		}
 	}
 }

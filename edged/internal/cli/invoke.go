@@ -111,7 +111,7 @@ func (p *program) input(arg string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read data: %w", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		return readInput(file, arg[1:])
 	default:
 		return []byte(arg), nil

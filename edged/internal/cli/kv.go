@@ -232,7 +232,7 @@ func (p *program) kvImport(c *cli.Context) error {
 		if err != nil {
 			return fmt.Errorf("import: %w", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		source = file
 	}
 	entries, err := p.client(c).KVImport(c.Context, args[0], source)

@@ -49,8 +49,8 @@ func (p *program) logs(c *cli.Context) error {
 		show = func(e admin.LogEntry) error { return encoder.Encode(e) }
 	}
 	err = p.client(c).Logs(c.Context, req, show)
-	if req.Follow && c.Context.Err() != nil {
-		return nil // interrupting is how following ends
+	if req.Follow && c.Err() != nil {
+		return nil //nolint:nilerr // interrupting is how following ends
 	}
 	return err
 }

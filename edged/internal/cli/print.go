@@ -36,7 +36,7 @@ func (s style) paint(c color, text string) string {
 }
 
 // printf prints to standard output. A reader that has gone ends the process by SIGPIPE, so the error says nothing new.
-func (p *program) printf(format string, args ...any) { fmt.Fprintf(p.Stdout, format, args...) }
+func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.Stdout, format, args...) }
 
 // printJSON prints a value for programs.
 func (p *program) printJSON(value any) error {
@@ -118,7 +118,7 @@ func (t *table) write(w io.Writer, s style) {
 				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2))
 			}
 		}
-		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+		_, _ = fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
 }
 

@@ -43,12 +43,12 @@ func (m *meter) show(step admin.Progress) {
 	}
 	if step.Stage != m.stage {
 		m.stage, m.note = step.Stage, ""
-		fmt.Fprintln(m.w, stageText(step))
+		_, _ = fmt.Fprintln(m.w, stageText(step))
 		m.note = step.Message
 	}
 	if step.Message != m.note {
 		m.note = step.Message
-		fmt.Fprintln(m.w, stageText(step))
+		_, _ = fmt.Fprintln(m.w, stageText(step))
 	}
 }
 

@@ -45,7 +45,7 @@ func (p *program) serve(c *cli.Context) error {
 		}
 	}
 	err := p.Serve(c.Context, ServeOptions{ConfigFile: c.String("config"), Flags: flags, Stderr: p.Stderr, Ready: p.printReady})
-	if err != nil && c.Context.Err() != nil && errors.Is(err, c.Context.Err()) {
+	if err != nil && c.Err() != nil && errors.Is(err, c.Err()) {
 		return nil // told to stop, and it did
 	}
 	return err

@@ -187,6 +187,11 @@ func (r *Ring) dropOldest() {
 	r.first++
 }
 
+// end returns the sequence number of the next entry. Preconditions: r.mu is held.
+func (r *Ring) end() uint64 {
+	return r.first + uint64(r.count) //nolint:gosec // a count is never negative
+}
+
 // grow doubles the buffer up to the limit of lines, so that an app that logs little costs little. Preconditions: r.mu is
 // held and the buffer is full, which the limit of lines keeps from happening at the limit.
 func (r *Ring) grow() {
@@ -218,7 +223,7 @@ func (r *Ring) close() {
 func (r *Ring) Tail(since time.Time) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		r.mu.Lock()
-		next, end := r.first, r.first+uint64(r.count)
+		next, end := r.first, r.end()
 		r.mu.Unlock()
 		r.walk(next, since, func(seq uint64, rec Record) bool { return seq < end && yield(rec) })
 	}
@@ -254,7 +259,7 @@ func (r *Ring) walk(next uint64, since time.Time, yield func(uint64, Record) boo
 		if n == 0 {
 			return start, true
 		}
-		next = start + uint64(n)
+		next = start + uint64(n) //nolint:gosec // n is 0 to walkBatch
 		for i, e := range batch[:n] {
 			if e.Time.Before(since) {
 				continue
@@ -275,7 +280,7 @@ func (r *Ring) read(next uint64, batch []Entry) (start uint64, n int, lost uint6
 	if next < r.first {
 		lost, next = r.first-next, r.first
 	}
-	skip := int(next - r.first)
+	skip := int(next - r.first) //nolint:gosec // at most count: next is never above end
 	for n < len(batch) && skip+n < r.count {
 		batch[n] = r.entries[(r.head+skip+n)%len(r.entries)]
 		n++
@@ -290,7 +295,7 @@ func (r *Ring) wait(ctx context.Context, next uint64) bool {
 		r.mu.Unlock()
 		return false
 	}
-	if next < r.first+uint64(r.count) {
+	if next < r.end() {
 		r.mu.Unlock()
 		return true
 	}
