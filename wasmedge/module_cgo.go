@@ -243,3 +243,6 @@ func (i *Instance) free() {
 		i.module.engine.memories.Add(-1)
 	}
 }
+
+// Of reports whether the instance was made from that module.
+func (i *Instance) Of(m *Module) bool { return i.module == m }

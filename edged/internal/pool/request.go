@@ -1,0 +1,79 @@
+package pool
+
+import (
+	"strings"
+
+	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/hostfn"
+)
+
+// request is an invocation as host functions see it.
+type request struct{ inv *invoke.Invocation }
+
+var _ hostfn.Request = (*request)(nil)
+
+// Meta implements hostfn.Request.
+func (r *request) Meta(key string) (string, bool) {
+	q := &r.inv.Request
+	switch key {
+	case "method":
+		return q.Method, true
+	case "path":
+		return q.Path, true
+	case "query":
+		return q.RawQuery, true
+	case "route":
+		return q.Route, true
+	case "path_info":
+		return q.PathInfo, true
+	case "proto":
+		return q.Proto, true
+	case "host":
+		return q.Host, true
+	case "remote":
+		return q.Remote, true
+	case "trigger":
+		return string(r.inv.Source), true
+	case "app":
+		return string(r.inv.App), true
+	case "function":
+		return string(r.inv.Function), true
+	}
+	if name, ok := strings.CutPrefix(key, "header:"); ok {
+		return r.header(name)
+	}
+	if name, ok := strings.CutPrefix(key, "param:"); ok {
+		value, ok := q.Params[name]
+		return value, ok
+	}
+	return "", false
+}
+
+// header joins the values of all fields of that name, as RFC 9110 (5.3) allows.
+func (r *request) header(name string) (string, bool) {
+	value, found := "", false
+	for i := range r.inv.Request.Headers {
+		h := &r.inv.Request.Headers[i]
+		if !strings.EqualFold(h.Name, name) {
+			continue
+		}
+		if found {
+			value += ", " + h.Value
+			continue
+		}
+		value, found = h.Value, true
+	}
+	return value, found
+}
+
+// Headers implements hostfn.Request.
+func (r *request) Headers(yield func(name, value string) bool) {
+	for i := range r.inv.Request.Headers {
+		if !yield(r.inv.Request.Headers[i].Name, r.inv.Request.Headers[i].Value) {
+			return
+		}
+	}
+}
+
+// Body implements hostfn.Request.
+func (r *request) Body() []byte { return r.inv.Request.Body }

@@ -1,0 +1,270 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/scheduler"
+	"edged.dev/edge/hostfn"
+	"edged.dev/edge/wasmedge"
+)
+
+// recycleBytes is up to what size a response is copied so that its Env can serve the next request at once; above it the
+// response keeps the Env's buffer and the Env is left to the garbage collector.
+const recycleBytes = 16 << 10
+
+// errReturned is the cause of a failed call whose entry returned a number other than 0.
+var errReturned = errors.New("the function returned an error")
+
+// Pool makes the workers that run guests.
+type Pool struct {
+	engine *wasmedge.Engine
+	logger *slog.Logger
+	// ColdStart, when not nil, is called for every instance that is made. It must not block.
+	coldStart func()
+
+	mu      sync.Mutex
+	workers map[*worker]struct{} // guarded by mu
+}
+
+// New returns a pool over the engine. coldStart, which may be nil, is told of every instance made.
+func New(engine *wasmedge.Engine, logger *slog.Logger, coldStart func()) *Pool {
+	if coldStart == nil {
+		coldStart = func() {}
+	}
+	return &Pool{engine: engine, logger: logger, coldStart: coldStart, workers: make(map[*worker]struct{})}
+}
+
+var _ scheduler.Threads = (*Pool)(nil)
+
+// Go implements scheduler.Threads.
+func (p *Pool) Go(work func(scheduler.Runner)) error {
+	return p.engine.Go(func(t *wasmedge.Thread) {
+		w := &worker{pool: p, thread: t}
+		p.mu.Lock()
+		p.workers[w] = struct{}{}
+		p.mu.Unlock()
+		defer p.forget(w)
+		work(w)
+	})
+}
+
+func (p *Pool) forget(w *worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.workers, w)
+}
+
+// KillAll ends every invocation that runs now; each is answered with an error of that kind.
+func (p *Pool) KillAll(kind error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.workers {
+		w.expireCurrent(kind)
+	}
+}
+
+// Try makes one instance of the app, starts it up and gives it back: what a deploy does before it switches over. Nothing
+// but the start-up of the guest runs.
+func (p *Pool) Try(ctx context.Context, app *App) error {
+	result := make(chan error, 1)
+	err := p.Go(func(r scheduler.Runner) {
+		w := r.(*worker) //nolint:forcetypeassert // Go hands out nothing else
+		stop := context.AfterFunc(ctx, func() { w.expireCurrent(context.Cause(ctx)) })
+		defer stop()
+		result <- w.try(ctx, app)
+	})
+	if err != nil {
+		return err
+	}
+	return <-result
+}
+
+// worker runs invocations on one guest thread.
+type worker struct {
+	pool   *Pool
+	thread *wasmedge.Thread
+
+	mu      sync.Mutex
+	serial  uint64          // guarded by mu: number of the invocation that runs, so that a late timer finds another
+	ticket  wasmedge.Ticket // guarded by mu: of the call in progress or the next
+	active  bool            // guarded by mu
+	expired error           // guarded by mu: why the invocation is to end
+	cancel  context.CancelCauseFunc
+}
+
+// Run implements scheduler.Runner.
+func (w *worker) Run(inv *invoke.Invocation) invoke.Result {
+	fn := inv.Target.(*Function) //nolint:forcetypeassert // the daemon's router holds nothing else
+	limit, kill := w.limit(inv, fn)
+	ctx, end := w.begin(limit)
+	defer end()
+	env := fn.app.envs.Get().(*hostfn.Env) //nolint:forcetypeassert // the pool's New makes nothing else
+	err := w.call(ctx, inv, fn, env)
+	inv.Stamps.Ended = time.Now()
+	out := env.Finish(err)
+	result := w.result(fn, out, err, kill)
+	if cap(out.Body) <= recycleBytes {
+		result.Body = append([]byte(nil), result.Body...)
+		fn.app.envs.Put(env)
+	}
+	return result
+}
+
+// limit returns how long the invocation may run from now, and what to say when it is killed for that.
+func (w *worker) limit(inv *invoke.Invocation, fn *Function) (time.Duration, string) {
+	timeout := fn.app.spec.Timeout
+	if !inv.Deadline.IsZero() {
+		if left := time.Until(inv.Deadline); left < timeout {
+			return left, "killed at the deadline that its caller gave"
+		}
+	}
+	return timeout, fmt.Sprintf("killed after %v, the app's limits.timeout", timeout)
+}
+
+// begin starts the clock of an invocation. ctx ends when it is to end; end stops the clock.
+func (w *worker) begin(limit time.Duration) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w.mu.Lock()
+	w.serial++
+	serial := w.serial
+	w.active, w.expired, w.cancel = true, nil, cancel
+	w.ticket = w.thread.Next()
+	w.mu.Unlock()
+	timer := time.AfterFunc(limit, func() { w.expire(serial, invoke.ErrTimeout) })
+	return ctx, func() {
+		timer.Stop()
+		w.mu.Lock()
+		w.active, w.cancel = false, nil
+		w.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// expire ends invocation number serial if it still runs.
+func (w *worker) expire(serial uint64, why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.serial == serial {
+		w.expireLocked(why)
+	}
+}
+
+// expireCurrent ends whatever runs now.
+func (w *worker) expireCurrent(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expireLocked(why)
+}
+
+// expireLocked ends the invocation: host functions through its context, the guest by a kill. Called with mu held.
+func (w *worker) expireLocked(why error) {
+	if !w.active || w.expired != nil {
+		return
+	}
+	w.expired = why
+	w.cancel(why)
+	w.thread.Kill(w.ticket, why)
+}
+
+// enter calls one function of an instance unless the invocation has expired.
+func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *hostfn.Env, stack []uint64) error {
+	w.mu.Lock()
+	w.ticket = w.thread.Next()
+	expired := w.expired
+	w.mu.Unlock()
+	if expired != nil {
+		return &wasmedge.Trap{Kind: wasmedge.TrapKilled, Cause: expired}
+	}
+	return w.thread.Call(instance, fn, env, stack)
+}
+
+// instance returns a started instance.
+func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasmedge.Instance, error) {
+	instance, fresh, err := app.take(w.thread)
+	if err != nil || !fresh {
+		return instance, err
+	}
+	w.pool.coldStart()
+	if err := w.startUp(ctx, app, instance, env); err != nil {
+		instance.Close()
+		return nil, err
+	}
+	return instance, nil
+}
+
+// startUp calls the start-up exports of a fresh instance.
+func (w *worker) startUp(ctx context.Context, app *App, instance *wasmedge.Instance, env *hostfn.Env) error {
+	for _, name := range app.spec.StartUp {
+		fn, err := instance.Func(name, wasmedge.FuncType{})
+		if err != nil {
+			return err
+		}
+		env.Begin(ctx, nil)
+		err = w.enter(instance, fn, env, nil)
+		if out := env.Finish(err); out.Err != nil {
+			return &startError{export: name, guest: out.GuestError, cause: out.Err}
+		}
+	}
+	return nil
+}
+
+// try is the work of Pool.Try.
+func (w *worker) try(ctx context.Context, app *App) error {
+	if err := app.acquire(); err != nil {
+		return err
+	}
+	defer app.release()
+	_, end := w.begin(app.spec.Timeout)
+	defer end()
+	env := app.spec.Guest.NewEnv()
+	instance, err := w.instance(ctx, app, env)
+	if err != nil {
+		return err
+	}
+	defer app.put(instance, true)
+	for _, fn := range app.functions {
+		if _, err := instance.Func(fn.Entry, fn.Type); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call runs the function of an invocation in an instance of its app.
+func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function, env *hostfn.Env) error {
+	instance, err := w.instance(ctx, fn.app, env)
+	if err != nil {
+		return err
+	}
+	entry, err := instance.Func(fn.Entry, fn.Type)
+	if err != nil {
+		instance.Close()
+		return err
+	}
+	inv.Stamps.Instantiated = time.Now()
+	env.Begin(ctx, &request{inv: inv})
+	if inv.Stream != nil {
+		env.OnOutput(stream(inv))
+	}
+	var stack [1]uint64
+	inv.Stamps.Started = time.Now()
+	err = w.enter(instance, entry, env, stack[:])
+	fn.app.put(instance, err == nil)
+	if err == nil && len(fn.Type.Results) == 1 && uint32(stack[0]) != 0 {
+		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0]))) //nolint:gosec // an i32 as the guest sees it
+	}
+	return err
+}
+
+// stream hands parts of a growing response to the trigger.
+func stream(inv *invoke.Invocation) func(int, []hostfn.Header, []byte) error {
+	return func(status int, headers []hostfn.Header, part []byte) error {
+		return inv.Stream(inv, status, headerList(headers), part)
+	}
+}
