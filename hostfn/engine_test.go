@@ -281,11 +281,14 @@ func TestStockGoTests(t *testing.T) {
 				t.Fatal(err)
 			}
 			root := strings.TrimSpace(string(goroot))
-			logged := &sink{}
-			app := newApp(t, AppOptions{ABI: ABICGI, Log: logged, Dirs: []Dir{
-				{Guest: root, Host: root, ReadOnly: true}, {Guest: "/tmp", Host: t.TempDir()},
-			}})
-			app.ABI = ABIStdio
+			logged, host, src := &sink{}, t.TempDir(), filepath.Join(root, "src", pkg)
+			for _, dir := range []string{src, filepath.Join(root, "lib", "time")} {
+				if err := os.CopyFS(filepath.Join(host, dir), os.DirFS(dir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustMkdir(t, filepath.Join(host, "tmp"))
+			app := newApp(t, AppOptions{ABI: ABIStdio, Log: logged, Dirs: []Dir{{Guest: "/", Host: host}}})
 			env := app.NewEnv()
 			result := make(chan Output, 1)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -294,7 +297,7 @@ func TestStockGoTests(t *testing.T) {
 				env.Begin(ctx, request{})
 				env.process.made = true
 				env.process.args = []string{"test", "-test.v", "-test.short"}
-				env.process.environ = []string{"PWD=" + root + "/src/" + pkg, "GOROOT=" + root, "TMPDIR=/tmp", "PATH=/bin"}
+				env.process.environ = []string{"PWD=" + src, "GOROOT=" + root, "TMPDIR=/tmp", "PATH=/bin"}
 				result <- env.Finish(p.call(thread, env, ABIStdio, entryCommand))
 			}); err != nil {
 				t.Fatal(err)

@@ -26,7 +26,8 @@ type opening struct {
 }
 
 // pathOpen opens a file or a directory, and may create a file. Rights asked for beyond what the directory hands down are
-// left out; without the right to write, a file is opened for reading. Only files and directories are opened: devices,
+// left out; without the right to write, a file is opened for reading. A directory gets every right that is handed down,
+// asked for or not: Go's os.Root asks for less than it then uses, and fd_fdstat_set_rights gives up what is too much. Only files and directories are opened: devices,
 // pipes and sockets are enotsup, and opening one never waits.
 //
 // Parameters: fd; dirflags u32, 1 follows a symbolic link; path, path_len; oflags u16, 1 create, 2 must be a directory, 4 must
@@ -114,7 +115,7 @@ func (o *opening) open(path string) (*descriptor, errno) {
 	d := &descriptor{kind: kindFile, fd: fd, grant: o.dir.grant, flags: uint16(o.fdflags), stream: -1}
 	d.base = o.base & o.dir.inherits & rightsFile
 	if typeOfMode(st.Mode) == typeDirectory {
-		d.kind, d.base = kindDir, o.base&o.dir.inherits&rightsDir
+		d.kind, d.base = kindDir, o.dir.inherits&rightsDir
 	}
 	d.inherits = o.inherits & o.dir.inherits
 	return d, success
