@@ -67,7 +67,7 @@ const entryOverhead = 128
 type Options struct {
 	Lines     int // default 10,000
 	Bytes     int // texts and their overhead; default 2 MiB
-	LineBytes int // a longer text is cut at a whole rune and ends in "..."; default 8 KiB
+	LineBytes int // a longer text is cut at a whole rune and ends in "..."; default 16 KiB
 }
 
 // EnsureDefaults returns o with zero and negative fields set to their defaults.
@@ -79,7 +79,7 @@ func (o Options) EnsureDefaults() Options {
 		o.Bytes = 2 << 20
 	}
 	if o.LineBytes <= 0 {
-		o.LineBytes = 8 << 10
+		o.LineBytes = 16 << 10
 	}
 	return o
 }

@@ -74,3 +74,11 @@ func (h *Histogram) write(w io.Writer) {
 		h.name, suffix, strconv.FormatFloat(sum, 'g', -1, 64), h.name, suffix, total)
 	_, _ = io.WriteString(w, text.String()) // w keeps its own error
 }
+
+// writeFamily writes histograms of one name, with the line that tells readers their type.
+func writeFamily(w io.Writer, name string, histograms ...*Histogram) {
+	_, _ = fmt.Fprintf(w, "# TYPE %s histogram\n", name) // w keeps its own error
+	for _, h := range histograms {
+		h.write(w)
+	}
+}

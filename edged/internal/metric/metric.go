@@ -20,6 +20,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/kvstore"
 )
 
 // Stage is a part of an invocation's way; the value of the stage label.
@@ -63,8 +64,8 @@ type Rejection uint8
 const (
 	RejectQueueFull   Rejection = iota // the run queue is full
 	RejectConcurrency                  // the app's own concurrency limit is reached
-	RejectCapacity                     // the deadlines already promised leave no room
 	RejectDraining                     // the daemon is stopping
+	RejectCapacity                     // the deadlines already promised leave no room
 	rejectionCount
 )
 
@@ -91,6 +92,8 @@ type Probes struct {
 	QueueLength   func() float64 // invocations admitted and not yet running
 	Connections   func() float64 // open connections of the data ports
 	Apps          func() float64 // deployed apps
+	// KV returns the store's numbers. They are counted there, so that the store needs to know nothing of metrics.
+	KV func() kvstore.Stats
 }
 
 // Registry holds every metric of one daemon. All of it may be used from any goroutine.
@@ -99,12 +102,9 @@ type Registry struct {
 	Preemptions    *metrics.Counter // running invocations parked for another
 	Steals         *metrics.Counter // invocations taken from another core's queue
 	DeadlineMisses *metrics.Counter // invocations that ended after their deadline
-	KVCommits      *metrics.Counter // transactions of the key-value store
 
 	TriggerLag *Histogram // a change or a timer's moment -> its invocation queued
 	Restore    *Histogram // putting an instance back to its template
-	KVCommit   *Histogram // one transaction of the key-value store, fsync included
-	KVFsync    *Histogram // the fsync alone
 
 	set      *metrics.Set
 	stages   [stageCount]*Histogram
@@ -133,11 +133,8 @@ func New() *Registry {
 		Preemptions:    set.NewCounter("edged_preemptions_total"),
 		Steals:         set.NewCounter("edged_steals_total"),
 		DeadlineMisses: set.NewCounter("edged_deadline_misses_total"),
-		KVCommits:      set.NewCounter("edged_kv_commits_total"),
 		TriggerLag:     newHistogram("edged_trigger_lag_seconds", ""),
 		Restore:        newHistogram("edged_restore_seconds", ""),
-		KVCommit:       newHistogram("edged_kv_commit_seconds", ""),
-		KVFsync:        newHistogram("edged_kv_fsync_seconds", ""),
 		functions:      make(map[functionKey]*Function),
 		offloads:       make(map[string]struct{}),
 	}
@@ -250,17 +247,34 @@ func (r *Registry) Remove(app invoke.AppName) {
 func (r *Registry) WritePrometheus(w io.Writer) error {
 	out := &errorWriter{w: w}
 	r.set.WritePrometheus(out)
-	for _, h := range r.stages {
-		h.write(out)
-	}
-	for _, h := range []*Histogram{r.TriggerLag, r.Restore, r.KVCommit, r.KVFsync} {
-		h.write(out)
-	}
+	writeFamily(out, "edged_stage_seconds", r.stages[:]...)
+	writeFamily(out, "edged_trigger_lag_seconds", r.TriggerLag)
+	writeFamily(out, "edged_restore_seconds", r.Restore)
+	r.writeKV(out)
 	metrics.WriteProcessMetrics(out)
 	if out.err != nil {
 		return fmt.Errorf("write metrics: %w", out.err)
 	}
 	return nil
+}
+
+// writeKV writes what the key-value store counted. Commit time is a sum, writing and fsync together: its rate divided by
+// that of the commits is the mean.
+func (r *Registry) writeKV(w io.Writer) {
+	p := r.probes.Load()
+	if p == nil || p.KV == nil {
+		return
+	}
+	kv := p.KV()
+	metrics.WriteCounterUint64(w, "edged_kv_reads_total", kv.Gets)
+	metrics.WriteCounterUint64(w, "edged_kv_writes_total", kv.Writes)
+	metrics.WriteCounterUint64(w, "edged_kv_commits_total", kv.Commits)
+	metrics.WriteCounterUint64(w, "edged_kv_commit_errors_total", kv.CommitErrors)
+	metrics.WriteCounterFloat64(w, "edged_kv_commit_seconds_total", kv.CommitTime.Seconds())
+	metrics.WriteCounterUint64(w, "edged_kv_written_bytes_total", kv.BytesWritten)
+	metrics.WriteCounterUint64(w, "edged_kv_corrupt_values_total", kv.CorruptValues)
+	metrics.WriteGaugeFloat64(w, "edged_kv_file_bytes", float64(kv.FileBytes))
+	metrics.WriteGaugeFloat64(w, "edged_kv_queued_writes", float64(kv.QueuedWrites))
 }
 
 // errorWriter keeps the first error, which the library's writers drop, and stops writing after it.

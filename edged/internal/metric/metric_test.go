@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/kvstore"
 )
 
 // series returns the written metrics by name and labels.
@@ -47,7 +48,10 @@ func TestNames(t *testing.T) {
 	r := New()
 	r.Function("shop", "cart").Ended(invoke.SourceHTTP, 200)
 	r.Offload("stay", "home")
-	r.Probe(Probes{LiveInstances: func() float64 { return 7 }, QueueLength: func() float64 { return 3 }})
+	r.Probe(Probes{LiveInstances: func() float64 { return 7 }, QueueLength: func() float64 { return 3 },
+		KV: func() kvstore.Stats {
+			return kvstore.Stats{Commits: 3, CommitTime: 1500 * time.Millisecond, FileBytes: 4096}
+		}})
 	r.Reject(RejectQueueFull)
 	got := series(t, r)
 	want := map[string]float64{
@@ -63,8 +67,9 @@ func TestNames(t *testing.T) {
 		`edged_offload_decisions_total{decision="stay",reason="home"}`:            1,
 		`edged_trigger_lag_seconds_count`:                                         0,
 		`edged_restore_seconds_bucket{le="1e-06"}`:                                0,
-		`edged_kv_commits_total`:                                                  0,
-		`edged_kv_fsync_seconds_sum`:                                              0,
+		`edged_kv_commits_total`:                                                  3,
+		`edged_kv_commit_seconds_total`:                                           1.5,
+		`edged_kv_file_bytes`:                                                     4096,
 		`edged_live_instances`:                                                    7,
 		`edged_queue_length`:                                                      3,
 		`edged_connections`:                                                       0,
