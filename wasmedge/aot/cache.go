@@ -111,8 +111,7 @@ func (c *Cache) isFinal(key Key, level Level) bool {
 	if level != O0 || c.options.Best == O0 {
 		return true
 	}
-	_, failed := c.store.failure(key, c.options.Best, c.options.Limits.String())
-	return failed
+	return c.store.hasFailed(key, c.options.Best, c.options.Limits.String())
 }
 
 // Get returns an artifact of the code, a module from the loader gate, and compiles it when there is none. A module of
@@ -142,11 +141,11 @@ func (c *Cache) Get(ctx context.Context, code []byte, progress func(stage string
 		}
 		return artifact, nil
 	}
-	f, err := c.join(key, code)
+	f, first, err := c.join(key, code) //nolint:contextcheck // a flight outlives the caller that started it while another waits
 	if err != nil {
 		return nil, err
 	}
-	return f.wait(ctx, progress)
+	return f.wait(ctx, first, progress)
 }
 
 func (c *Cache) isClosed() bool {

@@ -330,7 +330,7 @@ func TestRefusals(t *testing.T) {
 
 // TestRandomUse drives a cache and a model of it through random operations, restarts included.
 func TestRandomUse(t *testing.T) {
-	random := rand.New(rand.NewPCG(4, 2)) //nolint:gosec // a test wants the same sequence each time
+	random := rand.New(rand.NewPCG(4, 2))
 	dir := filepath.Join(t.TempDir(), "aot")
 	modules := make([][]byte, 4)
 	for i := range modules {

@@ -176,9 +176,9 @@ func (e *CompileError) Error() string {
 
 // Is matches the sentinel of the reason.
 func (e *CompileError) Is(target error) bool {
-	if e.Reason == ReasonWall && target == context.DeadlineExceeded { //nolint:errorlint // Is compares this one error
+	if e.Reason == ReasonWall && target == context.DeadlineExceeded {
 		return true
 	}
 	sentinel := e.Reason.sentinel()
-	return sentinel != nil && target == sentinel //nolint:errorlint // Is compares this one error
+	return sentinel != nil && target == sentinel
 }

@@ -13,6 +13,7 @@ var errAbandoned = errors.New("nobody waits for this compilation")
 // flight is one compilation that any number of calls of Get wait for.
 type flight struct {
 	cancel context.CancelCauseFunc
+	ready  chan struct{} // closed by the first waiter once it listens, so that it hears every stage
 	done   chan struct{} // closed when artifact and err are set
 	leave  func()        // called by a waiter that gives up
 
@@ -31,28 +32,31 @@ type listener struct {
 	progress func(stage string, done, total int64)
 }
 
-// join returns the flight of a key, a new one when there is none, with the caller counted among its waiters.
-func (c *Cache) join(key Key, code []byte) (*flight, error) {
+// join returns the flight of a key, a new one when there is none, with the caller counted among its waiters. The caller
+// must wait for it and, when it is the first, so let it start.
+func (c *Cache) join(key Key, code []byte) (f *flight, first bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	// A flight whose last waiter has left is on its way down; a new caller must not share its end.
 	if f := c.flights[key]; f != nil && f.waiting > 0 {
 		f.waiting++
-		return f, nil
+		return f, false, nil
 	}
 	if len(c.flights) >= maxFlights {
-		return nil, ErrBusy
+		return nil, false, ErrBusy
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	f := &flight{cancel: cancel, done: make(chan struct{}), waiting: 1, listeners: map[*listener]struct{}{}}
+	f = &flight{
+		cancel: cancel, ready: make(chan struct{}), done: make(chan struct{}), waiting: 1, listeners: map[*listener]struct{}{},
+	}
 	f.leave = func() { c.leave(f) }
 	before := c.flights[key]
 	c.flights[key] = f
 	c.workers.Go(func() { c.fly(ctx, key, code, f, before) })
-	return f, nil
+	return f, true, nil
 }
 
 // leave counts a waiter out and ends the compilation after the last one.
@@ -82,6 +86,7 @@ func (c *Cache) fly(ctx context.Context, key Key, code []byte, f, before *flight
 
 // first waits for a slot and makes the artifact that a deploy waits for.
 func (c *Cache) first(ctx context.Context, key Key, code []byte, f, before *flight) (*Artifact, error) {
+	<-f.ready
 	f.report(StageQueued)
 	if before != nil {
 		<-before.done
@@ -103,7 +108,7 @@ func (c *Cache) first(ctx context.Context, key Key, code []byte, f, before *flig
 // code whose optimisation has failed before, is compiled at O0 at once.
 func (c *Cache) firstArtifact(ctx context.Context, key Key, j job) (*Artifact, error) {
 	best := c.options.Best
-	_, failed := c.store.failure(key, best, c.options.Limits.String())
+	failed := c.store.hasFailed(key, best, c.options.Limits.String())
 	if best != O0 && !failed && len(j.code) <= c.options.LargeBytes {
 		j.level = best
 		artifact, err := c.compile(ctx, key, j)
@@ -117,10 +122,13 @@ func (c *Cache) firstArtifact(ctx context.Context, key Key, j job) (*Artifact, e
 	return c.compile(ctx, key, j)
 }
 
-// wait returns the flight's result, or the cause of ctx when that ends first.
-func (f *flight) wait(ctx context.Context, progress func(stage string, done, total int64)) (*Artifact, error) {
+// wait returns the flight's result, or the cause of ctx when that ends first. The first waiter starts the flight.
+func (f *flight) wait(ctx context.Context, first bool, progress func(stage string, done, total int64)) (*Artifact, error) {
 	if progress != nil {
 		defer f.listen(progress)()
+	}
+	if first {
+		close(f.ready)
 	}
 	defer f.leave()
 	select {

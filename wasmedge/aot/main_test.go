@@ -114,36 +114,36 @@ func slowSource() string {
 	return text.String()
 }
 
-func smallModule(t testing.TB) []byte {
-	t.Helper()
-	return readModule(t, testutil.BuildC(t, smallSource, testutil.Freestanding()...))
+func smallModule(tb testing.TB) []byte {
+	tb.Helper()
+	return readModule(tb, testutil.BuildC(tb, smallSource, testutil.Freestanding()...))
 }
 
-func slowModule(t testing.TB) []byte {
-	t.Helper()
-	return readModule(t, slowModulePath(t))
+func slowModule(tb testing.TB) []byte {
+	tb.Helper()
+	return readModule(tb, slowModulePath(tb))
 }
 
-func slowModulePath(t testing.TB) string {
-	t.Helper()
-	return testutil.BuildC(t, slowSource(), testutil.Freestanding()...)
+func slowModulePath(tb testing.TB) string {
+	tb.Helper()
+	return testutil.BuildC(tb, slowSource(), testutil.Freestanding()...)
 }
 
-func readModule(t testing.TB, path string) []byte {
-	t.Helper()
+func readModule(tb testing.TB, path string) []byte {
+	tb.Helper()
 	code, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return code
 }
 
 // children returns the processes whose parent is pid.
-func children(t testing.TB, pid int) []int {
-	t.Helper()
+func children(tb testing.TB, pid int) []int {
+	tb.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var found []int
 	for _, entry := range entries {
@@ -165,32 +165,32 @@ func children(t testing.TB, pid int) []int {
 }
 
 // awaitEnd waits until a process that need not be our child has ended.
-func awaitEnd(t testing.TB, pidfd int) {
-	t.Helper()
+func awaitEnd(tb testing.TB, pidfd int) {
+	tb.Helper()
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 30_000)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			t.Fatal(err)
+			tb.Fatal(err)
 		case n == 0:
-			t.Fatal("the process is still there after 30 s")
+			tb.Fatal("the process is still there after 30 s")
 		}
 		return
 	}
 }
 
 // awaitLine reads until a line says want.
-func awaitLine(t testing.TB, r io.Reader, want string) {
-	t.Helper()
+func awaitLine(tb testing.TB, r io.Reader, want string) {
+	tb.Helper()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if lines.Text() == want {
 			return
 		}
 	}
-	t.Fatalf("the output ended without %q", want)
+	tb.Fatalf("the output ended without %q", want)
 }
 
 // recorder collects stages.

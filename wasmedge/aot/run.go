@@ -140,8 +140,8 @@ func (r runner) failed(j job, reason Reason, detail string, stderr *headTail) *C
 }
 
 // memoryWords are how the parts of the child put that memory is at its end: libstdc++, LLVM, the Go runtime, the
-// kernel's error text, a thread that gets no stack.
-var memoryWords = []string{"std::bad_alloc", "out of memory", "Cannot allocate memory", "cannot allocate memory", "pthread_create failed"}
+// kernel's error text, a thread that gets no stack, the race detector of a test build.
+var memoryWords = []string{"std::bad_alloc", "out of memory", "Cannot allocate memory", "cannot allocate memory", "pthread_create failed", "failed to allocate"}
 
 // diagnose finds the reason of a child that ended without a result.
 func diagnose(state *os.ProcessState, stderr string, limits ChildLimits, fullFile bool) (Reason, string) {

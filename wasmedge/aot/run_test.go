@@ -204,7 +204,7 @@ func TestKilledDaemon(t *testing.T) {
 	}
 	pidfd, err := unix.PidfdOpen(compilers[0], 0)
 	must(t, err)
-	defer unix.Close(pidfd)
+	defer func() { _ = unix.Close(pidfd) }()
 	must(t, daemon.Process.Kill())
 	_ = daemon.Wait() // killed
 	awaitEnd(t, pidfd)
@@ -339,9 +339,12 @@ func checkConfined(t *testing.T, pid int) {
 		t.Error(err)
 		return
 	}
-	for _, want := range [][]string{
-		{"Max core file size", "0", "0"}, {"Max data size", "4294967296", "4294967296"},
-		{"Max cpu time", "600", "603"}, {"Max file size", "1073741824", "1073741824"}, {"Max open files", "64", "64"},
+	for _, want := range [][3]string{
+		{"Max core file size", "0", "0"},
+		{"Max data size", "4294967296", "4294967296"},
+		{"Max cpu time", "600", "603"},
+		{"Max file size", "1073741824", "1073741824"},
+		{"Max open files", "64", "64"},
 	} {
 		found := false
 		for line := range strings.Lines(string(limits)) {

@@ -228,7 +228,7 @@ func (s *store) writeRecord(name string, r record) error {
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(s.temp, name)
+	temp := filepath.Join(s.temp, filepath.Base(name))
 	_ = os.Remove(temp) // left by a write that ended in the middle, on a full disk for instance
 	if err := writeNew(temp, sealed); err != nil {
 		return fmt.Errorf("write the record: %w", err)
@@ -248,14 +248,14 @@ func (s *store) putFailure(key Key, level Level, failure *CompileError, limits s
 	return s.writeRecord(baseName(key, level)+failureSuffix, r)
 }
 
-// failure returns the remembered failure of a level under these limits, and false when there is none.
-func (s *store) failure(key Key, level Level, limits string) (record, bool) {
+// hasFailed reports whether it is remembered that a level cannot be made under these limits.
+func (s *store) hasFailed(key Key, level Level, limits string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := baseName(key, level) + failureSuffix
 	sealed, err := readOwn(s.path(name), maxRecordBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		return record{}, false
+		return false
 	}
 	var r record
 	if err == nil {
@@ -264,9 +264,9 @@ func (s *store) failure(key Key, level Level, limits string) (record, bool) {
 	if err != nil {
 		s.log.Warn("record of a failed compilation removed", "name", name, "reason", err)
 		_ = os.RemoveAll(s.path(name))
-		return record{}, false
+		return false
 	}
-	return r, r.Limits == limits
+	return r.Limits == limits
 }
 
 // clip shortens text to at most n bytes.

@@ -20,7 +20,7 @@ func flipByte(t *testing.T, path string, at int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	one := make([]byte, 1)
 	if _, err := file.ReadAt(one, at); err != nil {
 		t.Fatal(err)
@@ -37,66 +37,71 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// files are the artifact and the record of one module and of another, for a case that damages the first.
+type files struct {
+	t                          *testing.T
+	so, rec, otherSo, otherRec string
+}
+
 // TestBadArtifactIsCompiledAgain damages what is on disk in every way that can be told apart, in the same life of the
 // daemon and before the next one.
 func TestBadArtifactIsCompiledAgain(t *testing.T) {
 	code := smallModule(t)
 	other := readModule(t, testutil.BuildC(t, `__attribute__((export_name("evil"))) int evil(void) { return 666; }`, testutil.Freestanding()...))
-	// Each case gets the paths of the artifact and of its record, and those of another module's.
 	cases := []struct {
 		name   string
-		damage func(t *testing.T, so, rec, otherSo, otherRec string)
+		damage func(f files)
 	}{
-		{"bit flipped", func(t *testing.T, so, _, _, _ string) { flipByte(t, so, 900) }},
-		{"truncated", func(t *testing.T, so, _, _, _ string) { must(t, os.Truncate(so, 1000)) }},
-		{"emptied", func(t *testing.T, so, _, _, _ string) { must(t, os.Truncate(so, 0)) }},
-		{"extended", func(t *testing.T, so, _, _, _ string) {
-			content := append(readModule(t, so), 0)
-			must(t, os.WriteFile(so, content, fileMode))
+		{"bit flipped", func(f files) { flipByte(f.t, f.so, 900) }},
+		{"truncated", func(f files) { must(f.t, os.Truncate(f.so, 1000)) }},
+		{"emptied", func(f files) { must(f.t, os.Truncate(f.so, 0)) }},
+		{"extended", func(f files) {
+			content := append(readModule(f.t, f.so), 0)
+			must(f.t, os.WriteFile(f.so, content, fileMode))
 		}},
-		{"missing", func(t *testing.T, so, _, _, _ string) { must(t, os.Remove(so)) }},
-		{"replaced by another artifact", func(t *testing.T, so, _, otherSo, _ string) {
-			must(t, os.WriteFile(so, readModule(t, otherSo), fileMode))
+		{"missing", func(f files) { must(f.t, os.Remove(f.so)) }},
+		{"replaced by another artifact", func(f files) {
+			must(f.t, os.WriteFile(f.so, readModule(f.t, f.otherSo), fileMode))
 		}},
-		{"another artifact renamed over it", func(t *testing.T, so, _, otherSo, _ string) { must(t, os.Rename(otherSo, so)) }},
-		{"link to another artifact", func(t *testing.T, so, _, otherSo, _ string) {
-			must(t, os.Remove(so))
-			must(t, os.Symlink(otherSo, so))
+		{"another artifact renamed over it", func(f files) { must(f.t, os.Rename(f.otherSo, f.so)) }},
+		{"link to another artifact", func(f files) {
+			must(f.t, os.Remove(f.so))
+			must(f.t, os.Symlink(f.otherSo, f.so))
 		}},
-		{"second name", func(t *testing.T, so, _, _, _ string) { must(t, os.Link(so, filepath.Join(t.TempDir(), "x"))) }},
-		{"writable by others", func(t *testing.T, so, _, _, _ string) { must(t, os.Chmod(so, 0o666)) }},
-		{"a pipe", func(t *testing.T, so, _, _, _ string) {
-			must(t, os.Remove(so))
-			must(t, unix.Mkfifo(so, fileMode))
+		{"second name", func(f files) { must(f.t, os.Link(f.so, filepath.Join(f.t.TempDir(), "x"))) }},
+		{"writable by others", func(f files) { must(f.t, os.Chmod(f.so, 0o666)) }},
+		{"a pipe", func(f files) {
+			must(f.t, os.Remove(f.so))
+			must(f.t, unix.Mkfifo(f.so, fileMode))
 		}},
-		{"a directory", func(t *testing.T, so, _, _, _ string) {
-			must(t, os.Remove(so))
-			must(t, os.Mkdir(so, dirMode))
+		{"a directory", func(f files) {
+			must(f.t, os.Remove(f.so))
+			must(f.t, os.Mkdir(f.so, dirMode))
 		}},
-		{"record bit flipped", func(t *testing.T, _, rec, _, _ string) { flipByte(t, rec, 20) }},
-		{"record code flipped", func(t *testing.T, _, rec, _, _ string) { flipByte(t, rec, int64(len(readModule(t, rec))-3)) }},
-		{"record truncated", func(t *testing.T, _, rec, _, _ string) { must(t, os.Truncate(rec, 30)) }},
-		{"record empty", func(t *testing.T, _, rec, _, _ string) { must(t, os.Truncate(rec, 0)) }},
-		{"record missing", func(t *testing.T, _, rec, _, _ string) { must(t, os.Remove(rec)) }},
-		{"record too long", func(t *testing.T, _, rec, _, _ string) { must(t, os.WriteFile(rec, make([]byte, 1<<20), fileMode)) }},
-		{"record of another artifact", func(t *testing.T, _, rec, _, otherRec string) { must(t, os.Rename(otherRec, rec)) }},
-		{"record a link", func(t *testing.T, _, rec, _, otherRec string) {
-			must(t, os.Remove(rec))
-			must(t, os.Symlink(otherRec, rec))
+		{"record bit flipped", func(f files) { flipByte(f.t, f.rec, 20) }},
+		{"record code flipped", func(f files) { flipByte(f.t, f.rec, int64(len(readModule(f.t, f.rec))-3)) }},
+		{"record truncated", func(f files) { must(f.t, os.Truncate(f.rec, 30)) }},
+		{"record empty", func(f files) { must(f.t, os.Truncate(f.rec, 0)) }},
+		{"record missing", func(f files) { must(f.t, os.Remove(f.rec)) }},
+		{"record too long", func(f files) { must(f.t, os.WriteFile(f.rec, make([]byte, 1<<20), fileMode)) }},
+		{"record of another artifact", func(f files) { must(f.t, os.Rename(f.otherRec, f.rec)) }},
+		{"record a link", func(f files) {
+			must(f.t, os.Remove(f.rec))
+			must(f.t, os.Symlink(f.otherRec, f.rec))
 		}},
-		{"foreign pair", func(t *testing.T, so, rec, otherSo, _ string) {
+		{"foreign pair", func(f files) {
 			// What somebody who can write into the directory but does not know the key could make.
-			forger := &store{dir: filepath.Dir(so), secret: make([]byte, secretBytes)}
-			key, level, _ := splitName(filepath.Base(rec))
+			forger := &store{dir: filepath.Dir(f.so), secret: make([]byte, secretBytes)}
+			key, level, _ := splitName(filepath.Base(f.rec))
 			on, err := hostTarget()
-			must(t, err)
+			must(f.t, err)
 			forger.target = on
-			r, err := forger.describe(key, level, otherSo)
-			must(t, err)
-			must(t, os.Rename(otherSo, forger.path(r.File)))
+			r, err := forger.describe(key, level, f.otherSo)
+			must(f.t, err)
+			must(f.t, os.Rename(f.otherSo, forger.path(r.File)))
 			sealed, err := r.seal(forger.secret)
-			must(t, err)
-			must(t, os.WriteFile(rec, sealed, fileMode))
+			must(f.t, err)
+			must(f.t, os.WriteFile(f.rec, sealed, fileMode))
 		}},
 	}
 	for _, tc := range cases {
@@ -112,7 +117,7 @@ func TestBadArtifactIsCompiledAgain(t *testing.T) {
 	}
 }
 
-func testBadArtifact(t *testing.T, code, other []byte, restart bool, damage func(t *testing.T, so, rec, otherSo, otherRec string)) {
+func testBadArtifact(t *testing.T, code, other []byte, restart bool, damage func(f files)) {
 	t.Helper()
 	c := openTest(t, Options{Best: O0})
 	a, err := c.Get(t.Context(), code, nil)
@@ -120,7 +125,7 @@ func testBadArtifact(t *testing.T, code, other []byte, restart bool, damage func
 	b, err := c.Get(t.Context(), other, nil)
 	must(t, err)
 	record := func(a *Artifact) string { return c.store.path(baseName(a.Key, a.Level) + recordSuffix) }
-	damage(t, a.Path, record(a), b.Path, record(b))
+	damage(files{t, a.Path, record(a), b.Path, record(b)})
 	if restart {
 		must(t, c.Close(t.Context()))
 		c = openTest(t, Options{Dir: c.options.Dir, Best: O0})
@@ -143,25 +148,25 @@ func testBadArtifact(t *testing.T, code, other []byte, restart bool, damage func
 func TestOpenRefusesUnsafeDirectories(t *testing.T) {
 	cases := []struct {
 		name string
-		make func(t *testing.T, dir string)
+		make func(dir string)
 		want error
 	}{
-		{"readable by others", func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o755)) }, ErrUnsafeDir},
-		{"writable by others", func(t *testing.T, dir string) {
+		{"readable by others", func(dir string) { must(t, os.Mkdir(dir, 0o755)) }, ErrUnsafeDir},
+		{"writable by others", func(dir string) {
 			must(t, os.Mkdir(dir, 0o700))
 			must(t, os.Chmod(dir, 0o777))
 		}, ErrUnsafeDir},
-		{"a link", func(t *testing.T, dir string) { must(t, os.Symlink(t.TempDir(), dir)) }, ErrUnsafeDir},
-		{"key is a link", func(t *testing.T, dir string) {
+		{"a link", func(dir string) { must(t, os.Symlink(t.TempDir(), dir)) }, ErrUnsafeDir},
+		{"key is a link", func(dir string) {
 			must(t, os.Mkdir(dir, 0o700))
 			must(t, os.Symlink("/dev/zero", filepath.Join(dir, secretName)))
 		}, ErrUnsafeDir},
-		{"key readable by others", func(t *testing.T, dir string) {
+		{"key readable by others", func(dir string) {
 			must(t, os.Mkdir(dir, 0o700))
 			must(t, os.WriteFile(filepath.Join(dir, secretName), make([]byte, secretBytes), 0o600))
 			must(t, os.Chmod(filepath.Join(dir, secretName), 0o644))
 		}, ErrUnsafeDir},
-		{"lock is a link", func(t *testing.T, dir string) {
+		{"lock is a link", func(dir string) {
 			must(t, os.Mkdir(dir, 0o700))
 			must(t, os.Symlink(filepath.Join(t.TempDir(), "victim"), filepath.Join(dir, lockName)))
 		}, ErrUnsafeDir},
@@ -169,7 +174,7 @@ func TestOpenRefusesUnsafeDirectories(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "aot")
-			tc.make(t, dir)
+			tc.make(dir)
 			c, err := Open(Options{Dir: dir})
 			if !errors.Is(err, tc.want) {
 				t.Errorf("Open: %v, want %v", err, tc.want)

@@ -124,5 +124,5 @@ func readEvents(r io.Reader, stage func(string)) (*event, error) {
 
 // seconds rounds a CPU limit up to what the kernel counts in.
 func seconds(d time.Duration) uint64 {
-	return uint64(max((d+time.Second-1)/time.Second, 1)) //nolint:gosec // positive by the max
+	return uint64(max((d+time.Second-1)/time.Second, 1))
 }
