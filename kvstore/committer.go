@@ -201,6 +201,9 @@ func (c *committer) run() {
 		switch {
 		case g.parts() > 0:
 			c.process(g)
+			// The writers released just now are about to queue their next request. Let them run first, or they would always
+			// miss the next group and the writers fall into two halves that wait for each other's commits.
+			runtime.Gosched()
 		case end:
 			return
 		default:
@@ -213,8 +216,7 @@ func (c *committer) run() {
 func (c *committer) sleep(wait time.Duration) {
 	if wait <= 0 {
 		<-c.wake
-		// Writers that the last commit released are about to queue their next request: let them, once.
-		runtime.Gosched()
+		runtime.Gosched() // where one writer queues, others are about to
 		return
 	}
 	t := time.NewTimer(wait)

@@ -99,7 +99,6 @@ func TestEveryBitOfAnExport(t *testing.T) {
 
 func TestScrub(t *testing.T) {
 	s := newStore(t, &Options{ScrubBytesPerSecond: -1})
-	sp := mustSpace(t, s, "app", Sync)
 	if _, err := s.Import(t.Context(), bytes.NewReader(exported(t, 1000)), "app"); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +112,6 @@ func TestScrub(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = s.Scrub(ctx, func(ScrubProgress) { cancel() })
 	wantErr(t, "cancelled Scrub", err, context.Canceled)
-	_ = sp
 }
 
 func FuzzImporter(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestDiskFullNeighbour(t *testing.T) {
 	go func() { big <- sp.Set(background, []byte("big"), make([]byte, 3<<20)) }()
 	go func() { small <- sp.Set(background, []byte("small"), []byte("new")) }()
 	for s.Stats().QueuedWrites < 2 {
-		time.Sleep(time.Millisecond) // polls a condition, synchronises nothing
+		runtime.Gosched()
 	}
 	release()
 	wantErr(t, "value that does not fit", <-big, ErrFull)

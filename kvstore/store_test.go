@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -400,7 +401,7 @@ func TestCancelledWriteIsNotApplied(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- sp.Set(ctx, []byte("k"), []byte("v")) }()
 	for s.Stats().QueuedWrites == 0 {
-		time.Sleep(time.Millisecond) // polls a condition, synchronises nothing
+		runtime.Gosched()
 	}
 	cancel()
 	wantErr(t, "cancelled Set", <-result, context.Canceled)
@@ -452,7 +453,7 @@ func TestNeighboursInOneGroup(t *testing.T) {
 		})
 	}
 	for s.Stats().QueuedWrites < n {
-		time.Sleep(time.Millisecond) // polls a condition, synchronises nothing
+		runtime.Gosched()
 	}
 	before := s.Stats()
 	release()
@@ -485,5 +486,50 @@ func TestIdleWritesNothing(t *testing.T) {
 	mustSpace(t, s, "app", Sync)
 	if got := s.Stats().Commits; got != commits {
 		t.Errorf("%d commits without a change", got-commits)
+	}
+}
+
+// TestFailedCommit makes bbolt panic inside a commit: the store must stop writing, say so, go on reading, and be good after a reopen.
+func TestFailedCommit(t *testing.T) {
+	s := newStore(t, nil)
+	sp, batched := mustSpace(t, s, "app", Sync), mustSpace(t, s, "later", Batched)
+	mustSet(t, sp, "k", "v")
+	err := s.commit.admin(t.Context(), func(tx *bbolt.Tx) error {
+		tx.OnCommit(func() { panic("planted") })
+		return nil
+	})
+	wantErr(t, "planted panic", err, ErrFailed)
+	wantErr(t, "Set", sp.Set(t.Context(), []byte("k"), nil), ErrFailed)
+	wantErr(t, "batched Set", batched.Set(t.Context(), []byte("k"), nil), ErrFailed)
+	wantErr(t, "Lock", second(sp.Lock(t.Context(), []byte("k"), time.Second)), ErrFailed)
+	wantValue(t, sp, "k", "v")
+	if !s.Stats().Failed {
+		t.Error("Stats does not say so")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, s.Path(), nil)
+	sp = mustSpace(t, s, "app", Sync)
+	wantValue(t, sp, "k", "v")
+	mustSet(t, sp, "k", "again")
+}
+
+// TestDamagedMeta damages the newer meta page: falling back to the older one would undo an acknowledged write, so Open refuses.
+func TestDamagedMeta(t *testing.T) {
+	for page := range int64(2) {
+		path := filepath.Join(t.TempDir(), "kv.db")
+		s := mustOpen(t, path, nil)
+		mustSet(t, mustSpace(t, s, "app", Sync), "k", "v")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		flipAll(t, path, page*pageSize+pageHeader, page*pageSize+metaEnd, func(bit int64) {
+			s, err := Open(path, nil)
+			wantErr(t, "Open", err, ErrCorrupt)
+			if err == nil {
+				_ = s.Close()
+			}
+		})
 	}
 }
