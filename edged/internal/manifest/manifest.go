@@ -138,8 +138,8 @@ type Function struct {
 // HTTP narrows what a function answers on HTTP and on the Unix socket.
 type HTTP struct {
 	Methods []string `yaml:"methods,omitempty"` // upper case; empty for all
-	// Path replaces /APP/FUNCTION with everything below it. It begins with /APP and is matched whole; {name} stands for
-	// one segment, and {name...} at the end for all that follow.
+	// Path is a pattern that replaces /APP/FUNCTION/*. It begins with /APP; {name} stands for one segment, and /* at the
+	// end for all that follow and for none; without it the path must match to its end.
 	Path string `yaml:"path,omitempty"`
 }
 

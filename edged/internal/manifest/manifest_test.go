@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/router"
 	"edged.dev/edge/edged/internal/strictyaml"
 )
 
@@ -133,9 +134,14 @@ func TestParseProblems(t *testing.T) {
 		{"path with dots", head + "functions: {f: {http: {path: /a/../b}}}\n", "has an empty segment"},
 		{"path with query", head + "functions: {f: {http: {path: '/a/x?y'}}}\n", "is not a plain segment"},
 		{"open part", head + "functions: {f: {http: {path: '/a/{x'}}}\n", "is not a part"},
-		{"rest in the middle", head + "functions: {f: {http: {path: '/a/{x...}/y'}}}\n", "is not the last segment"},
+		{"rest in the middle", head + "functions: {f: {http: {path: '/a/*/y'}}}\n", "is not a plain segment"},
+		{"too many segments", head + "functions: {f: {http: {path: /a" + strings.Repeat("/x", 32) + "}}}\n", "has more than 32 segments"},
+		{"part with a dash", head + "functions: {f: {http: {path: '/a/{x-y}'}}}\n", "is not a part"},
+		{"part twice around a segment", head + "functions: {f: {http: {path: '/a/{x}/x/{x}'}}}\n", "is here twice"},
 		{"part twice", head + "functions: {f: {http: {path: '/a/{x}/{x}'}}}\n", "is here twice"},
-		{"same path", head + "functions: {f: {http: {path: /a/x}}, g: {http: {path: /a/x}}}\n", `functions.g.http.path: "f" answers there already`},
+		{"same path", head + "functions: {f: {http: {path: /a/x}}, g: {http: {path: /a/x}}}\n", `functions.g.http.path: "f" answers at /a/x already`},
+		{"same path by other names", head + "functions: {f: {http: {path: '/a/{x}', methods: [GET, PUT]}}, g: {http: {path: '/a/{y}', methods: [PUT]}}}\n", `"f" answers at /a/{x} already`},
+		{"path of another's default", head + "functions: {f: {http: {path: /a/g/*}}, g: {}}\n", `functions.g.http.path: "f" answers at /a/g/* already`},
 		{"two commands", head + "functions: {f: {entry: _start}, g: {entry: _start}}\n", `functions.g.entry: _start is the entry of "f" already`},
 		{"cgi with an entry", head + "abi: cgi\nfunctions: {f: {}}\n", "a module of abi cgi is entered at _start"},
 		{"empty access", head + "functions: {f: {kvs: {k: []}}}\n", "functions.f.kvs.k: no access is listed"},
@@ -252,15 +258,15 @@ func TestRouteAndRename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(name invoke.FunctionName, want string, wantBelow bool) {
+	check := func(name invoke.FunctionName, want string) {
 		t.Helper()
-		if route, below := m.Route(name); route != want || below != wantBelow {
-			t.Errorf("Route(%q) = %q %v, want %q %v", name, route, below, want, wantBelow)
+		if route := m.Route(name); route != want {
+			t.Errorf("Route(%q) = %q, want %q", name, route, want)
 		}
 	}
-	check("f", "/a/f", true)
-	check("g", "/a/x", false)
-	check("m", "/a", true)
+	check("f", "/a/f/*")
+	check("g", "/a/x")
+	check("m", "/a/*")
 	if name, ok := m.Command(); !ok || name != "m" {
 		t.Errorf("Command() = %q %v", name, ok)
 	}
@@ -268,8 +274,37 @@ func TestRouteAndRename(t *testing.T) {
 	if err := m.Validate(); err != nil || m.KV.Space != "other" {
 		t.Errorf("after Rename: %v, space %q", err, m.KV.Space)
 	}
-	check("g", "/other/x", false)
-	check("f", "/other/f", true)
+	check("g", "/other/x")
+	check("f", "/other/f/*")
+}
+
+// target is a function that is not deployed.
+type target struct{}
+
+func (target) Name() (invoke.AppName, invoke.FunctionName) { return "", "" }
+
+// routable builds the router's table for a manifest: what is accepted here must be accepted there.
+func routable(m *Manifest) error {
+	var entries []router.Entry
+	for name, function := range m.Functions {
+		entries = append(entries, router.Entry{
+			App: m.App, Function: name, Methods: function.HTTP.Methods, Path: m.Route(name), Target: target{}, Deadline: function.Deadline,
+		})
+	}
+	_, err := router.Build(entries)
+	return err
+}
+
+func TestRouterTakesPatterns(t *testing.T) {
+	const text = "version: 1\napp: a\nmodule: a.wasm\nfunctions:\n  f:\n  m: {entry: _start}\n  g: {http: {path: '/a/x/{id}/*', methods: [GET]}}\n" +
+		"  h: {http: {path: '/a/x/{name}/*', methods: [POST, DELETE]}}\n  i: {http: {path: /a/x/y.z~-_}}\n  j: {http: {path: '/a/{A_1}/b'}}\n"
+	m, err := Parse("m.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := routable(m); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestExamplesOfTheRepositoryAreValid(t *testing.T) {
@@ -288,6 +323,7 @@ func TestExamplesOfTheRepositoryAreValid(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte("version: 1\napp: a\nmodule: a.wasm\nfunctions: {f: , g: {entry: _start}}\n"))
+	f.Add([]byte("version: 1\napp: a\nmodule: a.wasm\nfunctions: {f: {http: {path: '/a/{x}/y/*', methods: [GET]}}, g: {http: {path: '/a/{z}/y/*'}}}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := Parse("f.yaml", text)
 		if err != nil {
@@ -298,6 +334,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if !ValidName(string(m.App)) || m.App == "_edged" {
 			t.Fatalf("accepted the name %q", m.App)
+		}
+		if err := routable(m); err != nil {
+			t.Fatalf("accepted, but the router does not: %v", err)
 		}
 		back, err := m.YAML()
 		if err != nil {

@@ -91,17 +91,17 @@ func (m *Manifest) Command() (invoke.FunctionName, bool) {
 	return "", false
 }
 
-// Route returns the path on which a function answers: its own pattern, /APP for the command, else /APP/FUNCTION.
-// below reports whether it answers on every path below that too; a pattern of its own is matched whole.
-func (m *Manifest) Route(name invoke.FunctionName) (route string, below bool) {
+// Route returns the pattern at which a function answers: its own, /APP/* for the command, else /APP/FUNCTION/*. The /*
+// stands for everything below, and nothing, too; a pattern of its own without it is matched whole.
+func (m *Manifest) Route(name invoke.FunctionName) string {
 	function := m.Functions[name]
 	switch {
 	case function.HTTP.Path != "":
-		return function.HTTP.Path, false
+		return function.HTTP.Path
 	case function.Entry == CommandEntry:
-		return "/" + string(m.App), true
+		return "/" + string(m.App) + "/*"
 	default:
-		return "/" + string(m.App) + "/" + string(name), true
+		return "/" + string(m.App) + "/" + string(name) + "/*"
 	}
 }
 

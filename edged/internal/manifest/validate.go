@@ -196,8 +196,8 @@ func (c *checker) unique(at string, values []string) {
 
 func (c *checker) functions(m *Manifest) {
 	command := ""
-	paths := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(m.Functions)) {
+	names := slices.Sorted(maps.Keys(m.Functions))
+	for i, name := range names {
 		function := m.Functions[name]
 		at := "functions." + string(name)
 		c.require(ValidName(string(name)), at, fmt.Sprintf("%q is not a name", name), hintName(string(name)))
@@ -208,17 +208,38 @@ func (c *checker) functions(m *Manifest) {
 			c.require(command == "", at+".entry", fmt.Sprintf("%s is the entry of %q already", CommandEntry, command), "a module has one command")
 			command = string(name)
 		}
-		if route := function.HTTP.Path; route != "" {
-			c.require(paths[route] == "", at+".http.path", fmt.Sprintf("%q answers there already", paths[route]), "give each function a path of its own")
-			paths[route] = string(name)
+		for _, other := range names[:i] {
+			c.require(!m.collide(name, other), at+".http.path", fmt.Sprintf("%q answers at %s already", other, m.Route(other)),
+				"give each a path or methods of its own")
 		}
 	}
 	if m.ABI == ABICGI || m.ABI == ABIStdio {
-		for _, name := range slices.Sorted(maps.Keys(m.Functions)) {
+		for _, name := range names {
 			c.require(m.Functions[name].Entry == CommandEntry, fmt.Sprintf("functions.%s.entry", name),
 				fmt.Sprintf("a module of abi %s is entered at %s", m.ABI, CommandEntry), "write entry: "+CommandEntry)
 		}
 	}
+}
+
+// collide reports whether two functions answer the same method at the same pattern. Patterns that only overlap do not:
+// the more specific one goes first.
+func (m *Manifest) collide(a, b invoke.FunctionName) bool {
+	if unnamed(m.Route(a)) != unnamed(m.Route(b)) {
+		return false
+	}
+	ours, theirs := m.Functions[a].HTTP.Methods, m.Functions[b].HTTP.Methods
+	return len(ours) == 0 || len(theirs) == 0 || slices.ContainsFunc(ours, func(method string) bool { return slices.Contains(theirs, method) })
+}
+
+// unnamed returns a pattern with its parts made alike: /{a} and /{b} match the same paths.
+func unnamed(pattern string) string {
+	segments := strings.Split(pattern, "/")
+	for i, segment := range segments {
+		if strings.HasPrefix(segment, "{") {
+			segments[i] = "{}"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // methods lists what may be narrowed to (RFC 9110, 9.1, and PATCH of RFC 5789). CONNECT makes no sense on a route.
@@ -237,39 +258,50 @@ func (c *checker) http(app invoke.AppName, at string, h *HTTP) {
 	}
 }
 
-// pathProblem says what is wrong with a path of a function, and what to write instead; both are empty for a good one.
-func pathProblem(app invoke.AppName, route string) (text, hint string) {
+// maxSegments bounds a pattern; the router's table is as deep as its longest one.
+const maxSegments = 32
+
+// pathProblem says what is wrong with a pattern, and what to write instead; both are empty for a good one.
+func pathProblem(app invoke.AppName, pattern string) (text, hint string) {
 	prefix := "/" + string(app)
-	if route != prefix && !strings.HasPrefix(route, prefix+"/") {
-		return fmt.Sprintf("%q is not below the app's own path", route), fmt.Sprintf("begin it with %s", prefix)
+	if pattern != prefix && !strings.HasPrefix(pattern, prefix+"/") {
+		return fmt.Sprintf("%q is not below the app's own path", pattern), fmt.Sprintf("begin it with %s", prefix)
 	}
 	names := make(map[string]bool)
-	segments := strings.Split(route[1:], "/")
-	for i, segment := range segments {
-		if segment == "" || segment == "." || segment == ".." {
-			return fmt.Sprintf("%q has an empty segment, or . or ..", route), "write it without"
-		}
-		inner, isPart := strings.CutPrefix(segment, "{")
-		if !isPart {
-			if strings.ContainsFunc(segment, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`{}?#%*\`, r) }) {
-				return fmt.Sprintf("%q is not a plain segment of a path", segment), "use {name} for a part and {name...} for the rest"
-			}
-			continue
-		}
-		name, closed := strings.CutSuffix(inner, "}")
-		name, rest := strings.CutSuffix(name, "...")
+	segments := strings.Split(strings.TrimSuffix(pattern, "/*")[1:], "/")
+	if len(segments) > maxSegments {
+		return fmt.Sprintf("%q has more than %d segments", pattern, maxSegments), "end it in /* to answer everything below"
+	}
+	for _, segment := range segments {
+		part, isPart := strings.CutPrefix(segment, "{")
+		name, closed := strings.CutSuffix(part, "}")
 		switch {
-		case !closed || !ValidName(strings.ToLower(name)):
-			return fmt.Sprintf("%q is not a part", segment), "write {name}"
-		case rest && i != len(segments)-1:
-			return fmt.Sprintf("%q is not the last segment", segment), "only the last part can stand for the rest"
-		case names[name]:
+		case segment == "" || segment == "." || segment == "..":
+			return fmt.Sprintf("%q has an empty segment, or . or ..", pattern), "write it without"
+		case !isPart && strings.ContainsFunc(segment, notPlain):
+			return fmt.Sprintf("%q is not a plain segment of a path", segment), "{name} stands for one segment and /* at the end for all that follow"
+		case isPart && (!closed || !validPart(name)):
+			return fmt.Sprintf("%q is not a part", segment), "write {name}, with a name of letters, digits and _"
+		case isPart && names[name]:
 			return fmt.Sprintf("the part %q is here twice", name), "name it differently"
 		}
-		names[name] = true
+		if isPart {
+			names[name] = true
+		}
 	}
 	return "", ""
 }
+
+// validPart reports whether text can name a part of a pattern.
+func validPart(text string) bool {
+	return text != "" && len(text) <= maxName && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+}
+
+// notPlain reports whether a character cannot stand in a segment of a pattern: it has a meaning there, or a client must
+// encode it (RFC 3986, 3.3).
+func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`{}*%?#\"<>`, r) }
 
 func (c *checker) kvs(at string, kvs map[string][]Access) {
 	for _, pattern := range slices.Sorted(maps.Keys(kvs)) {
