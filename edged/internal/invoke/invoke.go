@@ -136,6 +136,8 @@ var (
 	ErrQueueFull = errors.New("too many requests at once")
 	// ErrDraining: the daemon is stopping.
 	ErrDraining = errors.New("the daemon is stopping")
+	// ErrUnavailable: the function cannot run for the moment.
+	ErrUnavailable = errors.New("not available now")
 	// ErrTimeout: the guest was killed at its timeout, or its deadline passed while it waited.
 	ErrTimeout = errors.New("timed out")
 	// ErrGuest: the guest trapped, exited with a code other than 0, or reported an error.
@@ -192,6 +194,7 @@ var statuses = []struct {
 	{ErrQueueFull, 429},
 	{ErrGuest, 500},
 	{ErrDraining, 503},
+	{ErrUnavailable, 503},
 	{ErrTimeout, 504},
 	{ErrDepth, 508},
 }

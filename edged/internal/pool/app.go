@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -18,15 +19,18 @@ import (
 // maxIdle bounds the instances that an app with reuse keeps between requests; each holds its whole memory.
 const maxIdle = 16
 
+// loadPatience is how long an invocation waits for its app to be loaded. Loading takes some hundred milliseconds at most;
+// what takes longer is a compilation, because the artifact was damaged.
+const loadPatience = 3 * time.Second
+
 // Spec describes one version of an app to run.
 type Spec struct {
 	App invoke.AppName
-	// Load returns the loaded module. It is called on a worker when the first request comes, and again after a failure.
-	Load func() (*wasmedge.Module, error)
+	// Load returns the app's program. It is called when the first request comes, on a goroutine of its own, and again
+	// after a failure.
+	Load func() (*Program, error)
 	// Guest is what the app's invocations share. The App takes it over and closes it.
 	Guest *hostfn.App
-	// StartUp are the exports to call once in a fresh instance, all of type () -> (), the start function first.
-	StartUp     []string
 	Functions   []FunctionSpec
 	Timeout     time.Duration // after which a guest is killed
 	Concurrency int           // invocations queued or running at once
@@ -34,12 +38,19 @@ type Spec struct {
 	Reuse bool
 }
 
+// Program is what there is to run of an app.
+type Program struct {
+	Module *wasmedge.Module
+	// StartUp are the exports to call once in a fresh instance, all of type () -> (), the start function first.
+	StartUp []string
+	// Entries are the types of the functions' entries by export name: () -> () or () -> i32.
+	Entries map[string]wasmedge.FuncType
+}
+
 // FunctionSpec describes one function of an app.
 type FunctionSpec struct {
-	Name  invoke.FunctionName
-	Entry string
-	// Type is the entry's: () -> () or () -> i32.
-	Type     wasmedge.FuncType
+	Name     invoke.FunctionName
+	Entry    string
 	Deadline time.Duration // when an answer is wanted; zero: not said
 	Metric   *metric.Function
 }
@@ -55,9 +66,16 @@ type App struct {
 	inFlight atomic.Int64
 	retired  atomic.Bool // to be unloaded when inFlight falls to zero
 
-	mu     sync.Mutex
-	module *wasmedge.Module     // guarded by mu; nil until loaded
-	idle   []*wasmedge.Instance // guarded by mu; of module
+	mu      sync.Mutex
+	program *Program             // guarded by mu; nil until loaded
+	loading *load                // guarded by mu; nil unless Load runs
+	idle    []*wasmedge.Instance // guarded by mu; of program
+}
+
+// load is a call of Spec.Load that runs.
+type load struct {
+	done chan struct{} // closed when err is set and the app has the program
+	err  error
 }
 
 // unloaded is the count of an app of which nothing is left.
@@ -76,25 +94,18 @@ func NewApp(spec Spec) *App {
 // Function returns the function of that name, or nil.
 func (a *App) Function(name invoke.FunctionName) *Function { return a.functions[name] }
 
-// Loaded reports whether the module has been loaded.
-func (a *App) Loaded() bool {
+// Replace makes program the one for new instances and gives up the one before; a program for an app that has none loaded
+// is closed at once, for its Load will find the better one by itself.
+func (a *App) Replace(program *Program) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.module != nil
-}
-
-// Replace makes module the one for new instances and gives up the one before; a module for an app that has not been loaded
-// yet, or is gone, is closed at once.
-func (a *App) Replace(module *wasmedge.Module) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.module == nil {
-		module.Close()
+	if a.program == nil {
+		program.Module.Close()
 		return
 	}
 	a.dropIdle()
-	a.module.Close()
-	a.module = module
+	a.program.Module.Close()
+	a.program = program
 }
 
 // Retire takes the version out of service: it is unloaded once nothing uses it any more.
@@ -111,9 +122,9 @@ func (a *App) unload() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.dropIdle()
-	if a.module != nil {
-		a.module.Close()
-		a.module = nil
+	if a.program != nil {
+		a.program.Module.Close()
+		a.program = nil
 	}
 	_ = a.spec.Guest.Close() // directories that were only read; nothing to be told
 }
@@ -149,42 +160,84 @@ func (a *App) release() {
 	}
 }
 
-// take returns an instance to run in and whether it is fresh, so that it has to be started up.
-func (a *App) take(t *wasmedge.Thread) (instance *wasmedge.Instance, fresh bool, err error) {
+// take returns an instance to run in, the program it is of, and whether it is fresh, so that it has to be started up.
+func (a *App) take(ctx context.Context, t *wasmedge.Thread) (instance *wasmedge.Instance, p *Program, fresh bool, err error) {
 	for {
-		module, idle, err := a.current()
-		if err != nil {
-			return nil, false, err
+		p, instance, err := a.current(ctx)
+		if err != nil || instance != nil {
+			return instance, p, false, err
 		}
-		if idle != nil {
-			return idle, false, nil
-		}
-		instance, err := t.Instantiate(module)
+		instance, err = t.Instantiate(p.Module)
 		if errors.Is(err, wasmedge.ErrClosed) {
 			continue // replaced in between by a better one
 		}
-		return instance, true, err
+		return instance, p, true, err
 	}
 }
 
-// current returns an idle instance when there is one, and the module, which it loads first if need be.
-func (a *App) current() (*wasmedge.Module, *wasmedge.Instance, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if last := len(a.idle) - 1; last >= 0 {
-		instance := a.idle[last]
-		a.idle[last] = nil
-		a.idle = a.idle[:last]
-		return a.module, instance, nil
-	}
-	if a.module == nil {
-		module, err := a.spec.Load()
-		if err != nil {
+// current returns the program, which it loads first if need be, and an idle instance when there is one.
+func (a *App) current(ctx context.Context) (*Program, *wasmedge.Instance, error) {
+	for {
+		program, instance, loading := a.look()
+		if program != nil {
+			return program, instance, nil
+		}
+		if err := wait(ctx, loading); err != nil {
 			return nil, nil, err
 		}
-		a.module = module
 	}
-	return a.module, nil, nil
+}
+
+// look returns the program and maybe an idle instance, else the load to wait for.
+func (a *App) look() (*Program, *wasmedge.Instance, *load) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.program == nil {
+		if a.loading == nil {
+			a.loading = &load{done: make(chan struct{})}
+			go a.load(a.loading)
+		}
+		return nil, nil, a.loading
+	}
+	last := len(a.idle) - 1
+	if last < 0 {
+		return a.program, nil, nil
+	}
+	instance := a.idle[last]
+	a.idle[last] = nil
+	a.idle = a.idle[:last]
+	return a.program, instance, nil
+}
+
+// load runs Spec.Load. An app that has been unloaded meanwhile does not keep the program.
+func (a *App) load(l *load) {
+	program, err := a.spec.Load()
+	a.mu.Lock()
+	switch {
+	case err == nil && a.inFlight.Load() < 0:
+		program.Module.Close()
+		err = scheduler.ErrRetired
+	case err == nil:
+		a.program = program
+	}
+	a.loading = nil
+	a.mu.Unlock()
+	l.err = err
+	close(l.done)
+}
+
+// wait waits for a load, but no longer than a worker should be kept from other apps.
+func wait(ctx context.Context, l *load) error {
+	patience := time.NewTimer(loadPatience)
+	defer patience.Stop()
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-patience.C:
+		return &invoke.Error{Kind: invoke.ErrUnavailable, Detail: "its module is being compiled again", RetryAfter: 5 * time.Second}
+	}
 }
 
 // put gives an instance back after a call. One that may be used again is kept when the app wants that.
@@ -198,7 +251,7 @@ func (a *App) put(instance *wasmedge.Instance, intact bool) {
 func (a *App) keep(instance *wasmedge.Instance) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.idle) >= maxIdle || !instance.Of(a.module) {
+	if len(a.idle) >= maxIdle || a.program == nil || !instance.Of(a.program.Module) {
 		return false
 	}
 	a.idle = append(a.idle, instance)

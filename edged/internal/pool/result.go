@@ -39,7 +39,10 @@ func (w *worker) result(fn *Function, out hostfn.Output, err error, killed strin
 
 func (w *worker) failure(fn *Function, out hostfn.Output, err error, killed string) error {
 	var trap *wasmedge.Trap
+	var ready *invoke.Error
 	switch {
+	case errors.As(err, &ready):
+		return ready
 	case errors.Is(out.Err, invoke.ErrTimeout):
 		return &invoke.Error{Kind: invoke.ErrTimeout, Detail: killed, Cause: out.Err}
 	case errors.Is(out.Err, invoke.ErrDraining):

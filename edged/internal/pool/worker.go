@@ -75,8 +75,6 @@ func (p *Pool) Try(ctx context.Context, app *App) error {
 	result := make(chan error, 1)
 	err := p.Go(func(r scheduler.Runner) {
 		w := r.(*worker) //nolint:forcetypeassert // Go hands out nothing else
-		stop := context.AfterFunc(ctx, func() { w.expireCurrent(context.Cause(ctx)) })
-		defer stop()
 		result <- w.try(ctx, app)
 	})
 	if err != nil {
@@ -185,22 +183,22 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 }
 
 // instance returns a started instance.
-func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasmedge.Instance, error) {
-	instance, fresh, err := app.take(w.thread)
+func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasmedge.Instance, *Program, error) {
+	instance, program, fresh, err := app.take(ctx, w.thread)
 	if err != nil || !fresh {
-		return instance, err
+		return instance, program, err
 	}
 	w.pool.coldStart()
-	if err := w.startUp(ctx, app, instance, env); err != nil {
+	if err := w.startUp(ctx, program, instance, env); err != nil {
 		instance.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return instance, nil
+	return instance, program, nil
 }
 
 // startUp calls the start-up exports of a fresh instance.
-func (w *worker) startUp(ctx context.Context, app *App, instance *wasmedge.Instance, env *hostfn.Env) error {
-	for _, name := range app.spec.StartUp {
+func (w *worker) startUp(ctx context.Context, program *Program, instance *wasmedge.Instance, env *hostfn.Env) error {
+	for _, name := range program.StartUp {
 		fn, err := instance.Func(name, wasmedge.FuncType{})
 		if err != nil {
 			return err
@@ -220,16 +218,17 @@ func (w *worker) try(ctx context.Context, app *App) error {
 		return err
 	}
 	defer app.release()
-	_, end := w.begin(app.spec.Timeout)
+	limited, end := w.begin(app.spec.Timeout)
 	defer end()
-	env := app.spec.Guest.NewEnv()
-	instance, err := w.instance(ctx, app, env)
+	stop := context.AfterFunc(ctx, func() { w.expireCurrent(context.Cause(ctx)) })
+	defer stop()
+	instance, program, err := w.instance(limited, app, app.spec.Guest.NewEnv())
 	if err != nil {
 		return err
 	}
 	defer app.put(instance, true)
 	for _, fn := range app.functions {
-		if _, err := instance.Func(fn.Entry, fn.Type); err != nil {
+		if _, err := instance.Func(fn.Entry, program.Entries[fn.Entry]); err != nil {
 			return err
 		}
 	}
@@ -238,11 +237,12 @@ func (w *worker) try(ctx context.Context, app *App) error {
 
 // call runs the function of an invocation in an instance of its app.
 func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function, env *hostfn.Env) error {
-	instance, err := w.instance(ctx, fn.app, env)
+	instance, program, err := w.instance(ctx, fn.app, env)
 	if err != nil {
 		return err
 	}
-	entry, err := instance.Func(fn.Entry, fn.Type)
+	typ := program.Entries[fn.Entry]
+	entry, err := instance.Func(fn.Entry, typ)
 	if err != nil {
 		instance.Close()
 		return err
@@ -256,7 +256,7 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 	inv.Stamps.Started = time.Now()
 	err = w.enter(instance, entry, env, stack[:])
 	fn.app.put(instance, err == nil)
-	if err == nil && len(fn.Type.Results) == 1 && uint32(stack[0]) != 0 {
+	if err == nil && len(typ.Results) == 1 && uint32(stack[0]) != 0 {
 		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0]))) //nolint:gosec // an i32 as the guest sees it
 	}
 	return err
