@@ -18,16 +18,22 @@ func (e *Env) stdout(b []byte) error {
 	if e.app.ABI != ABICGI || r.headDone {
 		return e.body(b)
 	}
-	r.head0 = append(r.head0, b...)
-	end, body := headEnd(r.head0)
+	// What is kept of one write is bounded too: it may be as large as the guest's memory.
+	n := min(len(b), e.app.Limits.HeaderBytes+1-len(r.head0))
+	r.head0 = append(r.head0, b[:n]...)
+	end, body := r.headEnd()
 	switch {
 	case end >= 0:
 		r.headDone = true
 		r.headErr = e.parseHead(r.head0[:end])
-		return e.body(r.head0[body:])
+		if err := e.body(r.head0[body:]); err != nil {
+			return err
+		}
+		return e.body(b[n:])
 	case len(r.head0) > e.app.Limits.HeaderBytes:
 		r.headDone = true
-		r.headErr = fmt.Errorf("%w: no blank line after its header fields in the first %d bytes; %s", ErrNotCGI, len(r.head0), cgiForm)
+		r.headErr = fmt.Errorf("%w: no blank line after its header fields in the first %d bytes; %s",
+			ErrNotCGI, e.app.Limits.HeaderBytes, cgiForm)
 	}
 	return nil
 }
@@ -45,19 +51,19 @@ const cgiForm = "a CGI program writes header fields, a blank line, then the body
 	"Hello\"; for a program that writes nothing but a body, set abi: stdio in the manifest"
 
 // headEnd finds the blank line: where the header fields end and where the body begins, -1 when there is none yet. Lines end
-// in LF or CRLF.
-func headEnd(b []byte) (end, body int) {
-	for at := 0; at < len(b); {
-		n := bytes.IndexByte(b[at:], '\n')
+// in LF or CRLF. It goes on where it stopped, so that a guest that writes byte by byte costs no more.
+func (r *response) headEnd() (end, body int) {
+	for {
+		n := bytes.IndexByte(r.head0[r.headAt:], '\n')
 		if n < 0 {
-			break
+			return -1, -1
 		}
-		if len(bytes.TrimSuffix(b[at:at+n], []byte("\r"))) == 0 {
-			return at, at + n + 1
+		line := r.headAt
+		r.headAt += n + 1
+		if len(bytes.TrimSuffix(r.head0[line:line+n], []byte("\r"))) == 0 {
+			return line, r.headAt
 		}
-		at += n + 1
 	}
-	return -1, -1
 }
 
 // parseHead reads the header fields of a CGI response (RFC 3875, 6.2 and 6.3). Fields that frame the message are left out:
@@ -180,6 +186,10 @@ func (e *Env) cgiEnviron(env []string) []string {
 	if query != "" {
 		uri += "?" + query
 	}
+	scheme := e.metaOf("scheme")
+	if scheme == "" {
+		scheme = "http"
+	}
 	contentType, _ := e.lookUp("header:content-type")
 	length := ""
 	if len(e.input) > 0 || contentType != "" {
@@ -205,7 +215,7 @@ func (e *Env) cgiEnviron(env []string) []string {
 		{"AUTH_TYPE", ""},
 		{"X_MATCHED_ROUTE", e.metaOf("route")},
 		{"X_RAW_PATH_INFO", rawInfo},
-		{"X_FULL_URL", "http://" + e.metaOf("host") + uri},
+		{"X_FULL_URL", scheme + "://" + e.metaOf("host") + uri},
 		{"REDIRECT_STATUS", "200"},
 	} {
 		env = appendVariable(env, v[0], v[1])

@@ -144,6 +144,20 @@ func TestCGIResponse(t *testing.T) {
 	}
 }
 
+func TestCGILargeFirstWrite(t *testing.T) {
+	g := cgiGuest(t, request{})
+	body := strings.Repeat("b", 70<<10)
+	_, code := g.write(1, "Content-Type: a/b\n\n"+body)
+	wantEq(t, "write", code, success)
+	out := g.env.Finish(nil)
+	wantEq(t, "error", out.Err, nil)
+	wantEq(t, "body", string(out.Body) == body, true)
+	g.begin(request{})
+	g.rewind()
+	g.write(1, body)
+	wantEq(t, "kept of a head without end", len(g.env.response.head0), 64<<10+1)
+}
+
 func TestCGIOutcomes(t *testing.T) {
 	g := cgiGuest(t, request{})
 	g.write(1, "Content-Type: a/b\n\nx")

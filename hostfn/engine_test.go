@@ -120,7 +120,7 @@ func load(t testing.TB, file string) *program {
 
 // run runs one invocation in a fresh instance and returns what came out; each part of the output is kept only until the
 // next invocation of the Env, which there is none of.
-func (p *program) run(t testing.TB, app *App, ctx context.Context, r Request, entry string) Output {
+func (p *program) run(ctx context.Context, t testing.TB, app *App, r Request, entry string) Output {
 	t.Helper()
 	env := app.NewEnv()
 	done := make(chan Output, 1)
@@ -176,7 +176,7 @@ func TestCProgram(t *testing.T) {
 	p := load(t, testutil.BuildCFile(t, "testdata/files.c"))
 	host, logged := t.TempDir(), &sink{}
 	app := newApp(t, AppOptions{ABI: ABIStdio, Dirs: []Dir{{Guest: "/", Host: host}}, Log: logged})
-	out := p.run(t, app, context.Background(), request{body: "the body"}, entryCommand)
+	out := p.run(context.Background(), t, app, request{body: "the body"}, entryCommand)
 	if out.Err != nil {
 		t.Fatalf("%v; stdout %q, log %q", out.Err, out.Body, logged.texts())
 	}
@@ -197,37 +197,40 @@ func TestCReactor(t *testing.T) {
 	app := newApp(t, AppOptions{Space: newSpace(), Config: map[string]string{"greeting": "Hello"}})
 	for i, want := range []string{"Hello, ann: 1", "Hello, bob: 2", "Hello, : 3"} {
 		name := []string{"ann", "bob", ""}[i]
-		out := p.run(t, app, context.Background(), request{body: name, meta: map[string]string{"method": "POST"}}, "greet")
+		out := p.run(context.Background(), t, app, request{body: name, meta: map[string]string{"method": "POST"}}, "greet")
 		wantEq(t, "error", out.Err, nil)
 		wantEq(t, "status", out.Status, 201)
 		wantEq(t, "body", string(out.Body), want)
 		wantEq(t, "headers", fmt.Sprint(out.Headers), "[{X-Method POST}]")
 	}
-	out := p.run(t, app, context.Background(), request{}, "refuse")
+	out := p.run(context.Background(), t, app, request{}, "refuse")
 	if !errors.Is(out.Err, ErrReported) || out.GuestError != "not today" {
 		t.Errorf("refuse: %+v", out)
 	}
-	out = p.run(t, app, context.Background(), request{}, "wild")
+	out = p.run(context.Background(), t, app, request{}, "wild")
 	var outside *PointerError
 	if !errors.As(out.Err, &outside) || outside.Func != "edged.kv_get" || outside.Arg != "buf" {
 		t.Errorf("wild: %v", out.Err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	out = p.run(t, app, ctx, request{}, "doze")
+	out = p.run(ctx, t, app, request{}, "doze")
 	if !errors.Is(out.Err, context.DeadlineExceeded) {
 		t.Errorf("doze: %v", out.Err)
 	}
 }
 
 func TestGoCGIProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiling a stock Go program takes a minute")
+	}
 	p := load(t, testutil.BuildGo(t, "testdata/gocgi", false))
 	host := t.TempDir()
 	mustWrite(t, filepath.Join(host, "page.txt"), "from a file")
 	logged := &sink{}
 	app := newApp(t, AppOptions{ABI: ABICGI, Dirs: []Dir{{Guest: "/data", Host: host}}, Log: logged})
 	ask := func(method, path, query, body string) Output {
-		return p.run(t, app, context.Background(), request{
+		return p.run(context.Background(), t, app, request{
 			meta: map[string]string{
 				"method": method, "path": "/guest" + path, "path_info": path, "route": "/guest", "query": query,
 				"proto": "HTTP/1.1", "host": "localhost:8080", "remote": "127.0.0.1:1",

@@ -9,8 +9,8 @@ import (
 // Request is the input of an invocation, as host functions read it. Its methods are called on the guest's thread, only
 // between Begin and Finish, and must not block.
 type Request interface {
-	// Meta returns what is known under a key: "method", "path", "query", "route", "path_info", "proto", "host", "remote",
-	// "trigger", "key", "event_id", "attempt", "app", "function", "node", "header:<name>" (any case; values of repeated
+	// Meta returns what is known under a key: "method", "path", "query", "route", "path_info", "proto", "host", "scheme",
+	// "remote", "trigger", "key", "event_id", "attempt", "app", "function", "node", "header:<name>" (any case; values of repeated
 	// fields joined by ", ") and "param:<name>".
 	Meta(key string) (string, bool)
 	// Headers yields every header field in the order it came, until yield returns false.

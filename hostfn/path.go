@@ -298,7 +298,7 @@ func pathLink(e *Env, p []uint64) (errno, error) {
 }
 
 // pathSymlink makes a symbolic link. What it names need not exist; the guest can follow it only inside the directory it
-// starts from.
+// starts from. Programs of this machine that follow links in a granted directory have to look out for themselves.
 //
 // Parameters: old_path, old_path_len, what the link says; fd; new_path, new_path_len. Result: success; eperm for an absolute
 // old_path, eexist, enoent, enotdir, erofs, ebadf, enotcapable.

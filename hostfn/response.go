@@ -21,6 +21,7 @@ type response struct {
 	gone        error // from the hook: nobody takes the response any more
 	hook        func(status int, headers []Header, part []byte) error
 	head0       []byte // a command's output up to the end of its CGI header fields
+	headAt      int    // where in head0 the line begins that has no end yet
 	headDone    bool
 	headErr     error
 }
