@@ -36,7 +36,9 @@ func serveLike(kind string) func(context.Context, cli.ServeOptions) error {
 		if kind == "drains" {
 			return nil
 		}
-		fmt.Fprintln(os.Stdout, "draining")
+		if _, err := fmt.Fprintln(os.Stdout, "draining"); err != nil {
+			return err
+		}
 		select {}
 	}
 }

@@ -58,6 +58,8 @@ type Deps struct {
 	ManifestSchema func() ([]byte, error)
 	// ModulePath returns the path of the module a manifest names, relative to the manifest. Its error has file and line.
 	ModulePath func(name string, manifest []byte) (string, error)
+	// LocalChecks looks at this machine without a daemon; doctor uses it when none answers.
+	LocalChecks func(ctx context.Context) []admin.Check
 	// SDK holds the guest libraries that init writes into a project: go/ and c/.
 	SDK fs.FS
 }

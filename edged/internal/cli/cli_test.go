@@ -196,6 +196,15 @@ func TestUnreachableIsThree(t *testing.T) {
 	}
 }
 
+func TestDoctorWithoutADaemon(t *testing.T) {
+	deps := Deps{AdminPath: filepath.Join(t.TempDir(), "none"), LocalChecks: func(context.Context) []admin.Check {
+		return []admin.Check{{Name: "engine", State: admin.CheckFail, Detail: "no libwasmedge", Remedy: "install it"}}
+	}}
+	if r := run(t, deps, "doctor"); r.code != 3 || !strings.Contains(r.out, "fail engine: no libwasmedge\n     install it\n") || !strings.Contains(r.errOut, "cannot reach the daemon") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestOrder(t *testing.T) {
 	commands := (&program{}).app().Commands
 	cases := []struct{ in, want string }{

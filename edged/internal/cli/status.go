@@ -61,24 +61,38 @@ func (p *program) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "doctor",
 		Usage:       "look for what is missing or wrong on this machine",
-		Description: "Ends with 1 when something does not work.\n\n" + examples("edged doctor", "edged doctor --json"),
+		Description: "Ends with 1 when something does not work, and with 3 when no daemon answers; what can be seen without one is\nshown then.\n\n" + examples("edged doctor", "edged doctor --json"),
 		Flags:       []cli.Flag{adminFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if _, err := wantArgs(c, 0, 0); err != nil {
 				return err
 			}
-			checks, err := p.client(c).Doctor(c.Context)
-			if err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				err = p.printJSON(checks)
-			} else {
-				p.printChecks(checks)
-			}
-			return errors.Join(err, verdict(checks))
+			return p.doctor(c)
 		},
 	}
+}
+
+// doctor prints the daemon's checks. When no daemon answers, which may be what is wrong, it prints those that need none
+// and fails as unreachable all the same.
+func (p *program) doctor(c *cli.Context) error {
+	checks, err := p.client(c).Doctor(c.Context)
+	if err != nil && (!errors.Is(err, admin.ErrUnreachable) || p.LocalChecks == nil) {
+		return err
+	}
+	if err != nil {
+		checks = p.LocalChecks(c.Context)
+	}
+	if c.Bool("json") {
+		if printErr := p.printJSON(checks); printErr != nil {
+			return printErr
+		}
+	} else {
+		p.printChecks(checks)
+	}
+	if err != nil {
+		return err
+	}
+	return verdict(checks)
 }
 
 func (p *program) printChecks(checks []admin.Check) {

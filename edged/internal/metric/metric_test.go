@@ -48,7 +48,8 @@ func TestNames(t *testing.T) {
 	r := New()
 	r.Function("shop", "cart").Ended(invoke.SourceHTTP, 200)
 	r.Offload("stay", "home")
-	r.Probe(Probes{LiveInstances: func() float64 { return 7 }, QueueLength: func() float64 { return 3 },
+	r.Probe(Probes{
+		LiveInstances: func() float64 { return 7 }, QueueLength: func() float64 { return 3 },
 		KV: func() kvstore.Stats {
 			return kvstore.Stats{Commits: 3, CommitTime: 1500 * time.Millisecond, FileBytes: 4096}
 		}})
