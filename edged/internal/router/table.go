@@ -200,15 +200,7 @@ func (r *route) setMethods(methods []string) error {
 
 // allows reports whether the route answers a method.
 func (r *route) allows(method string) bool {
-	if len(r.methods) == 0 {
-		return true
-	}
-	for _, m := range r.methods {
-		if m == method {
-			return true
-		}
-	}
-	return false
+	return len(r.methods) == 0 || slices.Contains(r.methods, method)
 }
 
 // methodText names the methods that two routes share.

@@ -55,7 +55,7 @@ func BenchmarkRequest(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			exchange(b, c, bench.depth)
 		})
 	}
@@ -63,6 +63,7 @@ func BenchmarkRequest(b *testing.B) {
 
 // exchange sends batches of requests and reads as many responses of known length.
 func exchange(b *testing.B, c net.Conn, depth int) {
+	b.Helper()
 	one := get("/t/echo/x?y=z", "User-Agent: bench/1.0", "Accept: */*")
 	batch := []byte(strings.Repeat(one, depth))
 	r := bufio.NewReaderSize(c, 64<<10)

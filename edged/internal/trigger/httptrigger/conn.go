@@ -366,7 +366,7 @@ func (c *conn) expire(class timerClass) {
 	case timeWrite:
 		c.reset()
 		return
-	default:
+	case timeIdle, timeLinger, classes, timeNone:
 		c.close()
 		return
 	}

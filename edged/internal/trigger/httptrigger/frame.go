@@ -114,9 +114,9 @@ func (f *framer) step(p []byte, h *head) (int, event, *refusal) {
 		}
 		f.phase = phaseChunkSize
 		return 1, eventMore, nil
-	default:
-		return f.trailer(p)
+	case phaseTrailer:
 	}
+	return f.trailer(p)
 }
 
 // reset makes the framer ready for the next message and lets go of the body.

@@ -32,11 +32,11 @@ type outcome struct {
 }
 
 func (o outcome) String() string {
-	text := ""
+	var text strings.Builder
 	for _, m := range o.messages {
-		text += fmt.Sprintf("%s %s?%s %q; ", m.method, m.path, m.query, m.body)
+		fmt.Fprintf(&text, "%s %s?%s %q; ", m.method, m.path, m.query, m.body)
 	}
-	return fmt.Sprintf("%sstatus %d partial %v", text, o.status, o.partial)
+	return fmt.Sprintf("%sstatus %d partial %v", text.String(), o.status, o.partial)
 }
 
 func testLimits() *Limits {
@@ -248,8 +248,12 @@ func TestHeadFields(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	want := []invoke.Header{
-		{Name: "hOsT", Value: "Example.com:80"}, {Name: "X-Two", Value: "a \t b"}, {Name: "x-two", Value: "c"},
-		{Name: "X-Empty"}, {Name: "Content-Length", Value: "002"}, {Name: "X-High", Value: "\xc3\xa9"},
+		{Name: "hOsT", Value: "Example.com:80"},
+		{Name: "X-Two", Value: "a \t b"},
+		{Name: "x-two", Value: "c"},
+		{Name: "X-Empty"},
+		{Name: "Content-Length", Value: "002"},
+		{Name: "X-High", Value: "\xc3\xa9"},
 		{Name: "Connection", Value: "foo, Keep-Alive"},
 	}
 	if !slices.Equal(m.headers, want) {

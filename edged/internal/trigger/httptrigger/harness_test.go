@@ -36,6 +36,7 @@ type workers struct {
 }
 
 func newWorkers(tb testing.TB, n int) *workers {
+	tb.Helper()
 	w := &workers{queue: make(chan *invoke.Invocation, 4096), calls: map[invoke.FunctionName]int{}}
 	for range n {
 		w.wg.Go(func() {
@@ -119,7 +120,7 @@ func serve(tb testing.TB, s setup) *site {
 	r.Swap(table)
 	s.opts.Router, s.opts.Submitter = &r, w
 	if s.opts.Logger == nil {
-		s.opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		s.opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	s.opts.Addr = "127.0.0.1:0"
 	if s.unix {
@@ -167,6 +168,7 @@ func leaks(tb testing.TB) {
 }
 
 func openFiles(tb testing.TB) int {
+	tb.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		tb.Fatal(err)
@@ -218,6 +220,7 @@ func (c *client) receive(method string) answer {
 	if err != nil {
 		c.tb.Fatalf("read response: %v", err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		c.tb.Fatalf("read body: %v", err)

@@ -82,11 +82,12 @@ func New(opts Options) *Server {
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.state == stateServing:
+	switch s.state {
+	case stateServing:
 		return ErrStarted
-	case s.state == stateClosed:
+	case stateClosed:
 		return ErrClosed
+	case stateNew:
 	}
 	if err := s.opts.validate(); err != nil {
 		if s.opts.Listener != nil {
@@ -161,6 +162,7 @@ func (s *Server) Close(ctx context.Context) error {
 	case stateClosed:
 		<-s.closed
 		return nil
+	case stateServing:
 	}
 	for _, l := range s.loops {
 		l.post(l.drain)

@@ -94,7 +94,7 @@ func askNode(t *testing.T, path string, answers *bufio.Reader, stream string) ve
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c, stream); err == nil { // else Node has refused and closed already
 		_ = c.(*net.UnixConn).CloseWrite()

@@ -3,6 +3,7 @@ package httptrigger
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -72,7 +73,7 @@ func (p *problem) append(dst []byte, inv *invoke.Invocation, r reply) []byte {
 	body := p.appendJSON(nil, inv)
 	headers := []invoke.Header{{Name: "Content-Type", Value: "application/problem+json"}}
 	if p.status == 405 {
-		headers = append(headers, invoke.Header{Name: "Allow", Value: join(p.allow)})
+		headers = append(headers, invoke.Header{Name: "Allow", Value: strings.Join(p.allow, ", ")})
 	}
 	if p.retry > 0 {
 		seconds := (p.retry + time.Second - 1) / time.Second
@@ -83,17 +84,6 @@ func (p *problem) append(dst []byte, inv *invoke.Invocation, r reply) []byte {
 		return dst
 	}
 	return append(dst, body...)
-}
-
-func join(list []string) string {
-	text := ""
-	for i, s := range list {
-		if i > 0 {
-			text += ", "
-		}
-		text += s
-	}
-	return text
 }
 
 func (p *problem) appendJSON(dst []byte, inv *invoke.Invocation) []byte {

@@ -16,6 +16,7 @@ import (
 
 func TestEcho(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		s := serve(t, setup{unix: unix})
 		c := s.dial(t)
 		for i := range 3 { // one connection, kept
@@ -37,6 +38,7 @@ func TestEcho(t *testing.T) {
 // TestRequest checks what a function sees of a request.
 func TestRequest(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		seen := make(chan invoke.Invocation, 1)
 		sent := make(chan *invoke.Invocation, 1)
 		s := serve(t, setup{
@@ -59,7 +61,7 @@ func TestRequest(t *testing.T) {
 		}
 		inv := <-seen
 		r := inv.Request
-		if r.Method != "POST" || r.Path != "/t/look/a/b" || r.RawQuery != "q=1" || r.Proto != "HTTP/1.1" || r.Host != "h" ||
+		if r.Method != http.MethodPost || r.Path != "/t/look/a/b" || r.RawQuery != "q=1" || r.Proto != "HTTP/1.1" || r.Host != "h" ||
 			string(r.Body) != "body" || r.Route != "/t/look" || r.PathInfo != "/a/b" {
 			t.Errorf("got %+v", r)
 		}
@@ -88,6 +90,7 @@ func TestRequest(t *testing.T) {
 
 func TestPipelineOf1000InOrder(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		var turn sync.Mutex
 		late := 0
 		s := serve(t, setup{unix: unix, jobs: 8, guests: map[invoke.FunctionName]guest{
@@ -128,7 +131,7 @@ func TestPipelineOutOfOrderWorkers(t *testing.T) {
 	<-others
 	close(first)
 	for _, want := range []string{"slow", "fast", "", "fast"} {
-		if a := c.receive("GET"); want != "" && a.body != want || want == "" && a.StatusCode != 404 {
+		if a := c.receive("GET"); want != "" && a.body != want || want == "" && a.StatusCode != http.StatusNotFound {
 			t.Fatalf("got %d %q, want %q", a.StatusCode, a.body, want)
 		}
 	}
@@ -170,6 +173,7 @@ func TestPipelineDepthHoldsBack(t *testing.T) {
 
 func TestHalfClose(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		gate := make(chan struct{})
 		big := strings.Repeat("x", 8<<20) // more than socket buffers take
 		s := serve(t, setup{unix: unix, guests: map[invoke.FunctionName]guest{
@@ -356,9 +360,14 @@ func TestResponseForms(t *testing.T) {
 	s := serve(t, setup{guests: map[invoke.FunctionName]guest{
 		"hop": func(*invoke.Invocation) invoke.Result {
 			return invoke.Result{Body: []byte("abc"), Headers: []invoke.Header{
-				{Name: "connection", Value: "close"}, {Name: "Transfer-Encoding", Value: "chunked"}, {Name: "Keep-Alive", Value: "x"},
-				{Name: "CONTENT-LENGTH", Value: "1"}, {Name: "Server", Value: "guest"}, {Name: "Date", Value: "never"},
-				{Name: "X-Kept", Value: "1"}, {Name: "x-kept", Value: "2"},
+				{Name: "connection", Value: "close"},
+				{Name: "Transfer-Encoding", Value: "chunked"},
+				{Name: "Keep-Alive", Value: "x"},
+				{Name: "CONTENT-LENGTH", Value: "1"},
+				{Name: "Server", Value: "guest"},
+				{Name: "Date", Value: "never"},
+				{Name: "X-Kept", Value: "1"},
+				{Name: "x-kept", Value: "2"},
 			}}
 		},
 		"head": func(*invoke.Invocation) invoke.Result {
@@ -386,7 +395,7 @@ func TestResponseForms(t *testing.T) {
 		t.Errorf("HEAD with the guest's length: %d", a.ContentLength)
 	}
 	c.send("HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n")
-	if a := c.receive("HEAD"); a.StatusCode != 404 || a.ContentLength <= 0 {
+	if a := c.receive("HEAD"); a.StatusCode != http.StatusNotFound || a.ContentLength <= 0 {
 		t.Errorf("HEAD of nothing: %d", a.StatusCode)
 	}
 	for _, status := range []int{204, 304} {
@@ -454,7 +463,7 @@ func TestExpectContinue(t *testing.T) {
 	t.Run("wanted", func(t *testing.T) {
 		c := s.dial(t)
 		c.send("%s", head("/t/echo", 2))
-		if a := c.receive("POST"); a.StatusCode != 100 {
+		if a := c.receive("POST"); a.StatusCode != http.StatusContinue {
 			t.Fatalf("status %d", a.StatusCode)
 		}
 		c.send("hi")
@@ -473,7 +482,7 @@ func TestExpectContinue(t *testing.T) {
 		c.send("%s%s", get("/t/wait"), head("/t/echo", 2))
 		close(gate)
 		c.expect(200)
-		if a := c.receive("POST"); a.StatusCode != 100 {
+		if a := c.receive("POST"); a.StatusCode != http.StatusContinue {
 			t.Fatalf("status %d", a.StatusCode)
 		}
 		c.send("hi")
@@ -502,6 +511,7 @@ func TestExpectContinue(t *testing.T) {
 func TestBodies(t *testing.T) {
 	const limit = 300 << 10
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		s := serve(t, setup{unix: unix, opts: httptrigger.Options{Limits: httptrigger.Limits{BodyBytes: limit}}})
 		c := s.dial(t)
 		for _, n := range []int{0, 1, 8 << 10, 8<<10 + 1, 64 << 10, 64<<10 + 1, limit} {

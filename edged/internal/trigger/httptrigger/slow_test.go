@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +49,7 @@ func drip(c *client, first string) {
 
 func TestSlowHead(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		s := serve(t, setup{unix: unix, opts: short(func(t *httptrigger.Timeouts) { t.Header, t.Linger = soon, soon })})
 		c := s.dial(t)
 		drip(c, "GET /t/echo HTTP/1.1\r\nHost: h\r\nX: ")
@@ -88,7 +90,7 @@ func TestSlowBody(t *testing.T) {
 		other.expect(408) // as much time as this takes has passed for both
 		close(gate)
 		c.expect(200)
-		if a := c.receive("POST"); a.StatusCode != 100 {
+		if a := c.receive("POST"); a.StatusCode != http.StatusContinue {
 			t.Fatalf("status %d", a.StatusCode)
 		}
 		c.send("hi")
@@ -124,6 +126,7 @@ func TestBusyIsNotIdle(t *testing.T) {
 
 func TestSlowReader(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		big := make([]byte, 16<<20)
 		s := serve(t, setup{
 			unix:   unix,
@@ -141,20 +144,21 @@ func TestSlowReader(t *testing.T) {
 
 func TestStream(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		parts := func(inv *invoke.Invocation) invoke.Result {
 			h := []invoke.Header{{Name: "X-H", Value: "v"}, {Name: "Content-Length", Value: "3"}}
 			for i := range 100 {
-				if err := inv.Stream(inv, 201, h, []byte(fmt.Sprintf("part %d;", i))); err != nil {
+				if err := inv.Stream(inv, 201, h, fmt.Appendf(nil, "part %d;", i)); err != nil {
 					t.Errorf("part %d: %v", i, err)
 				}
 			}
 			return invoke.Result{Body: []byte("rest")}
 		}
-		want := ""
+		var all strings.Builder
 		for i := range 100 {
-			want += fmt.Sprintf("part %d;", i)
+			fmt.Fprintf(&all, "part %d;", i)
 		}
-		want += "rest"
+		want := all.String() + "rest"
 		s := serve(t, setup{unix: unix, guests: map[invoke.FunctionName]guest{
 			"parts": parts,
 			"breaks": func(inv *invoke.Invocation) invoke.Result {
@@ -184,7 +188,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("got %q %v", a.body, a.Header)
 		}
 		c.expect(200)
-		if a := c.receive("HEAD"); a.StatusCode != 201 || a.body != "" {
+		if a := c.receive("HEAD"); a.StatusCode != http.StatusCreated || a.body != "" {
 			t.Errorf("HEAD: %d %q", a.StatusCode, a.body)
 		}
 		c.expect(204)
@@ -356,6 +360,7 @@ func (l *lines) Write(p []byte) (int, error) {
 
 func TestCloseDrains(t *testing.T) {
 	transports(t, func(t *testing.T, unix bool) {
+		t.Helper()
 		gate := make(chan struct{})
 		s := serve(t, setup{unix: unix, guests: map[invoke.FunctionName]guest{"wait": func(*invoke.Invocation) invoke.Result {
 			<-gate
@@ -468,7 +473,7 @@ func holdConnections(path, count string) int {
 			return 1
 		}
 	}
-	fmt.Fprintln(os.Stdout, "held")
+	_, _ = io.WriteString(os.Stdout, "held\n")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	for i, c := range conns {
 		if err := ask(c); err != nil {

@@ -27,9 +27,9 @@ func (t *Timeouts) after(class timerClass) time.Duration {
 		return t.Idle
 	case timeLinger:
 		return t.Linger
-	default:
-		return t.Write
+	case timeWrite, classes, timeNone:
 	}
+	return t.Write
 }
 
 // timer is an entry of a list; it is part of its connection.

@@ -115,7 +115,7 @@ func listen(ctx context.Context, path string, mode fs.FileMode) (*net.UnixListen
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var chmod error
 		// On Linux bind takes the file's mode, less the umask, from the socket.
-		err := c.Control(func(fd uintptr) { chmod = unix.Fchmod(int(fd), uint32(mode.Perm())) }) //nolint:gosec // a descriptor
+		err := c.Control(func(fd uintptr) { chmod = unix.Fchmod(int(fd), uint32(mode.Perm())) })
 		return errors.Join(err, chmod)
 	}}
 	ln, err := config.Listen(ctx, "unix", path)

@@ -55,7 +55,7 @@ func ask(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -111,22 +111,26 @@ func TestStalePaths(t *testing.T) {
 		stays   bool // what was there is untouched
 	}{
 		{"nothing", func(*testing.T, string) {}, nil, false},
-		{"left by a crash", func(t *testing.T, path string) { _ = listenAt(t, path).Close() }, nil, false},
+		{"left by a crash", func(t *testing.T, path string) { t.Helper(); _ = listenAt(t, path).Close() }, nil, false},
 		{"someone answers", func(t *testing.T, path string) {
+			t.Helper()
 			l := listenAt(t, path)
 			t.Cleanup(func() { _ = l.Close() })
 		}, udstrigger.ErrInUse, true},
 		{"a file", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, udstrigger.ErrPath, true},
 		{"a directory", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}, udstrigger.ErrPath, true},
 		{"a link to nothing", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.Symlink("nowhere", path); err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +210,7 @@ func ExampleServer() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	s := udstrigger.New(udstrigger.Options{
 		Path: filepath.Join(dir, "edged.sock"),
 		HTTP: httptrigger.Options{Router: door{}, Submitter: door{}},
