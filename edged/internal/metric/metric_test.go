@@ -52,7 +52,8 @@ func TestNames(t *testing.T) {
 		LiveInstances: func() float64 { return 7 }, QueueLength: func() float64 { return 3 },
 		KV: func() kvstore.Stats {
 			return kvstore.Stats{Commits: 3, CommitTime: 1500 * time.Millisecond, FileBytes: 4096}
-		}})
+		},
+	})
 	r.Reject(RejectQueueFull)
 	got := series(t, r)
 	want := map[string]float64{
