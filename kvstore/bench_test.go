@@ -13,6 +13,7 @@ import (
 
 // setParallel runs b.N calls of set on so many goroutines and returns writes a second.
 func setParallel(b *testing.B, writers int, set func(n int64) error) float64 {
+	b.Helper()
 	var next atomic.Int64
 	done := make(chan error, writers)
 	began := time.Now()

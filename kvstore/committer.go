@@ -47,7 +47,6 @@ type flush struct {
 	entries int
 	upto    uint64
 	weight  int64
-	err     error
 }
 
 // group is what one transaction commits.
@@ -401,8 +400,8 @@ func (c *committer) commit(g *group) (err error) {
 // error is of the file. dirty is false when there is nothing to commit.
 func (c *committer) stage(tx *bbolt.Tx, g *group) (sets []changeSet, dirty bool, err error) {
 	for _, f := range g.flushes {
-		b, err := f.sp.bucketIn(tx)
-		if err != nil {
+		b := tx.Bucket(f.sp.bucket)
+		if b == nil {
 			continue // dropped meanwhile
 		}
 		if err := put(b, f.changes); err != nil {
@@ -431,10 +430,11 @@ func (c *committer) stage(tx *bbolt.Tx, g *group) (sets []changeSet, dirty bool,
 	return sets, dirty || len(sets) > 0, nil
 }
 
+// stage evaluates the request and puts its changes into tx. What is the request's own fault goes to r.err.
 func (r *request) stage(tx *bbolt.Tx) error {
-	b, err := r.sp.bucketIn(tx)
-	if err != nil {
-		r.err = err
+	b := tx.Bucket(r.sp.bucket)
+	if b == nil {
+		r.err = ErrDropped
 		return nil
 	}
 	base := func(key []byte) ([]byte, error) { return b.Get(key), nil }

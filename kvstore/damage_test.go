@@ -184,14 +184,14 @@ const goldenKeys = 1200
 
 func goldenKey(i int) []byte { return fmt.Appendf(nil, "key/%06d", i*7) }
 
-func makeGolden(t testing.TB, path string) {
-	t.Helper()
+func makeGolden(tb testing.TB, path string) {
+	tb.Helper()
 	s, err := Open(path, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, name := range []string{"large", "small"} {
-		sp := mustSpace(t, s, name, Sync)
+		sp := mustSpace(tb, s, name, Sync)
 		keys := goldenKeys
 		if name == "small" {
 			keys = 5
@@ -201,13 +201,13 @@ func makeGolden(t testing.TB, path string) {
 			for k := i; k < min(i+100, keys); k++ {
 				ops = append(ops, Op{Kind: OpSet, Key: goldenKey(k), Value: goldenValue(k)})
 			}
-			if _, err := sp.Apply(t.Context(), ops); err != nil {
-				t.Fatal(err)
+			if _, err := sp.Apply(tb.Context(), ops); err != nil {
+				tb.Fatal(err)
 			}
 		}
 	}
 	if err := s.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -416,14 +416,13 @@ func TestEveryByteOfASmallFile(t *testing.T) {
 		old := file[at]
 		file[at] ^= 1 << r.IntN(8)
 		err := checkFile(bytes.NewReader(file), int64(len(file)))
-		if err != nil {
-			if !errors.Is(err, ErrCorrupt) {
-				t.Errorf("byte %d: %v", at, err)
-			}
+		switch {
+		case err != nil:
+			wantErr(t, "checkFile", err, ErrCorrupt)
 			refused++
-		} else if sameContent(t, file, path, want) {
+		case sameContent(t, file, path, want):
 			harmless++
-		} else {
+		default:
 			found++
 		}
 		file[at] = old

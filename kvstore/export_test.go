@@ -10,17 +10,17 @@ import (
 	"testing"
 )
 
-func exported(t testing.TB, keys int) []byte {
-	t.Helper()
-	s := newStore(t, nil)
-	sp := mustSpace(t, s, "from", Memory)
+func exported(tb testing.TB, keys int) []byte {
+	tb.Helper()
+	s := newStore(tb, nil)
+	sp := mustSpace(tb, s, "from", Memory)
 	for i := range keys {
-		mustSet(t, sp, fmt.Sprintf("key%04d", i), string(bytes.Repeat([]byte{byte(i)}, i%50)))
+		mustSet(tb, sp, fmt.Sprintf("key%04d", i), string(bytes.Repeat([]byte{byte(i)}, i%50)))
 	}
 	var buf bytes.Buffer
-	tr, err := s.Export(t.Context(), &buf, "from")
+	tr, err := s.Export(tb.Context(), &buf, "from")
 	if err != nil || tr.Keys != uint64(keys) || tr.Space != "from" {
-		t.Fatalf("Export: %+v, %v", tr, err)
+		tb.Fatalf("Export: %+v, %v", tr, err)
 	}
 	return buf.Bytes()
 }

@@ -65,6 +65,7 @@ func TestHammer(t *testing.T) {
 
 // hammerWriter appends a byte to a shared counter 25 times, with other writes between.
 func hammerWriter(t *testing.T, sp *Space, g int) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(uint64(g), 5))
 	for i := 0; i < 25; {
 		key := []byte{'k', byte(r.IntN(40))}
@@ -90,6 +91,7 @@ func hammerWriter(t *testing.T, sp *Space, g int) {
 }
 
 func hammerTemporary(t *testing.T, s *Store, d Durability) {
+	t.Helper()
 	tmp := mustSpace(t, s, "tmp", d)
 	var wg sync.WaitGroup
 	for range 3 {

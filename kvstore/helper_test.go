@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,128 +37,109 @@ func TestMain(m *testing.M) {
 }
 
 // mustOpen opens the store at path and, when the test ends, closes it and checks the file with bbolt's checker and ours.
-func mustOpen(t testing.TB, path string, o *Options) *Store {
-	t.Helper()
+func mustOpen(tb testing.TB, path string, o *Options) *Store {
+	tb.Helper()
 	s, err := Open(path, o)
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		tb.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			tb.Errorf("Close: %v", err)
 		}
-		checkConsistent(t, path)
+		checkConsistent(tb, path)
 	})
 	return s
 }
 
-func newStore(t testing.TB, o *Options) *Store {
-	t.Helper()
-	return mustOpen(t, filepath.Join(t.TempDir(), "kv.db"), o)
+func newStore(tb testing.TB, o *Options) *Store {
+	tb.Helper()
+	return mustOpen(tb, filepath.Join(tb.TempDir(), "kv.db"), o)
 }
 
-func mustSpace(t testing.TB, s *Store, name string, d Durability) *Space {
-	t.Helper()
+func mustSpace(tb testing.TB, s *Store, name string, d Durability) *Space {
+	tb.Helper()
 	sp, err := s.Space(name, d)
 	if err != nil {
-		t.Fatalf("Space(%q, %s): %v", name, d, err)
+		tb.Fatalf("Space(%q, %s): %v", name, d, err)
 	}
 	return sp
 }
 
 // checkConsistent runs bbolt's own check and checkFile over a closed file.
-func checkConsistent(t testing.TB, path string) {
-	t.Helper()
+func checkConsistent(tb testing.TB, path string) {
+	tb.Helper()
 	f, err := os.Open(path)
 	if err != nil {
-		t.Errorf("open for check: %v", err)
+		tb.Errorf("open for check: %v", err)
 		return
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		t.Errorf("stat: %v", err)
+		tb.Errorf("stat: %v", err)
 		return
 	}
 	if err := checkFile(f, info.Size()); err != nil {
-		t.Errorf("checkFile: %v", err)
+		tb.Errorf("checkFile: %v", err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
 	if err != nil {
-		t.Errorf("bbolt open for check: %v", err)
+		tb.Errorf("bbolt open for check: %v", err)
 		return
 	}
 	defer db.Close()
 	err = db.View(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
-			t.Errorf("bbolt check: %v", err)
+			tb.Errorf("bbolt check: %v", err)
 		}
 		return nil
 	})
 	if err != nil {
-		t.Errorf("bbolt check: %v", err)
+		tb.Errorf("bbolt check: %v", err)
 	}
 }
 
-func mustSet(t testing.TB, sp *Space, key, value string) {
-	t.Helper()
-	if err := sp.Set(t.Context(), []byte(key), []byte(value)); err != nil {
-		t.Fatalf("Set(%q): %v", key, err)
+func mustSet(tb testing.TB, sp *Space, key, value string) {
+	tb.Helper()
+	if err := sp.Set(tb.Context(), []byte(key), []byte(value)); err != nil {
+		tb.Fatalf("Set(%q): %v", key, err)
 	}
 }
 
 // wantValue asserts the value of key; want "" with absent means ErrNotFound.
-func wantValue(t testing.TB, sp *Space, key, want string) {
-	t.Helper()
+func wantValue(tb testing.TB, sp *Space, key, want string) {
+	tb.Helper()
 	got, err := sp.Get([]byte(key), nil)
 	if err != nil || string(got) != want {
-		t.Errorf("%s: Get(%q) = %.40q, %v; want %.40q", sp.Name(), key, got, err, want)
+		tb.Errorf("%s: Get(%q) = %.40q, %v; want %.40q", sp.Name(), key, got, err, want)
 	}
 }
 
-func wantAbsent(t testing.TB, sp *Space, key string) {
-	t.Helper()
+func wantAbsent(tb testing.TB, sp *Space, key string) {
+	tb.Helper()
 	if got, err := sp.Get([]byte(key), nil); !errors.Is(err, ErrNotFound) {
-		t.Errorf("%s: Get(%q) = %.40q, %v; want ErrNotFound", sp.Name(), key, got, err)
+		tb.Errorf("%s: Get(%q) = %.40q, %v; want ErrNotFound", sp.Name(), key, got, err)
 	}
 }
 
-func wantErr(t testing.TB, what string, err, want error) {
-	t.Helper()
+func wantErr(tb testing.TB, what string, err, want error) {
+	tb.Helper()
 	if !errors.Is(err, want) {
-		t.Errorf("%s: error %v, want %v", what, err, want)
+		tb.Errorf("%s: error %v, want %v", what, err, want)
 	}
 }
 
-func scanAll(t testing.TB, sp *Space, prefix, after []byte) (out []string) {
-	t.Helper()
+func scanAll(tb testing.TB, sp *Space, prefix, after []byte) (out []string) {
+	tb.Helper()
 	err := sp.Scan(prefix, after, func(k, v []byte) bool {
 		out = append(out, string(k)+"="+string(v))
 		return true
 	})
 	if err != nil {
-		t.Errorf("Scan: %v", err)
+		tb.Errorf("Scan: %v", err)
 	}
 	return out
-}
-
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
-	src, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		t.Fatal(err)
-	}
-	if err := dst.Close(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 var allClasses = []Durability{Sync, Batched, Memory}

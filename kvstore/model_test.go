@@ -68,6 +68,7 @@ func TestModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, d Durability, seed uint64) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, uint64(d)))
 	path := filepath.Join(t.TempDir(), "kv.db")
 	opts := &Options{BatchDelay: time.Duration(1+r.IntN(20)) * time.Millisecond, GroupBytes: int64(1000 + r.IntN(100_000))}

@@ -62,11 +62,13 @@ func (sp *Space) Get(key, dst []byte) (value []byte, err error) {
 			return sp.appendValue(dst, key, e.rec, e.rec != nil)
 		}
 	}
-	return sp.readDisk(key, dst)
+	if value, err = sp.readDisk(key, dst); err != nil {
+		return dst, err
+	}
+	return value, nil
 }
 
 func (sp *Space) readDisk(key, dst []byte) (value []byte, err error) {
-	value = dst
 	defer catch("get", &err)()
 	tx, err := sp.store.db.Begin(false)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -103,9 +104,7 @@ func TestWatchMirror(t *testing.T) {
 					case EventLost:
 						gaps++
 						clear(mirror)
-						for k, v := range allOf(t, sp) {
-							mirror[k] = v
-						}
+						maps.Copy(mirror, allOf(t, sp))
 					}
 				}
 			}()
