@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
+	"hash"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +68,7 @@ func requireClang(tb testing.TB) {
 		if _, err := os.Stat(probe); err == nil {
 			return nil
 		}
-		cmd := exec.Command(path, "--target=wasm32-wasi", "-x", "c", "-", "-o", filepath.Join(tb.TempDir(), "probe.wasm"))
+		cmd := exec.CommandContext(tb.Context(), path, "--target=wasm32-wasi", "-x", "c", "-", "-o", filepath.Join(tb.TempDir(), "probe.wasm")) //nolint:gosec // found on the PATH
 		cmd.Stdin = strings.NewReader("int main(void) { return 0; }\n")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s cannot link a program for wasm32-wasi (install lld, wasi-libc and libclang-rt-dev-wasm32): %s", path, firstLine(text))
@@ -104,17 +104,15 @@ func BuildGo(tb testing.TB, dir string, reactor bool) string {
 }
 
 // hashFiles adds the files of one package to the digest: fields[0] is the folder, the rest are names in it.
-func hashFiles(tb testing.TB, digest io.Writer, fields []string) {
+func hashFiles(tb testing.TB, digest hash.Hash, fields []string) {
 	tb.Helper()
 	for _, name := range fields[1:] {
-		content, err := os.ReadFile(filepath.Join(fields[0], name))
+		content, err := os.ReadFile(filepath.Join(fields[0], name)) //nolint:gosec // the go command lists the files
 		if err != nil {
 			tb.Fatal(err)
 		}
-		fmt.Fprintf(digest, "%s\x00%d\x00", name, len(content))
-		if _, err := digest.Write(content); err != nil {
-			tb.Fatal(err)
-		}
+		digest.Write(fmt.Appendf(nil, "%s\x00%d\x00", name, len(content)))
+		digest.Write(content)
 	}
 }
 
@@ -122,7 +120,7 @@ func hashFiles(tb testing.TB, digest io.Writer, fields []string) {
 func newKey(kind string, parts ...string) string {
 	digest := sha256.New()
 	for _, part := range parts {
-		fmt.Fprintf(digest, "%d\x00%s", len(part), part)
+		digest.Write(fmt.Appendf(nil, "%d\x00%s", len(part), part))
 	}
 	return kind + "-" + hex.EncodeToString(digest.Sum(nil)[:16])
 }
@@ -136,14 +134,19 @@ func cached(tb testing.TB, key string, build func(out string)) string {
 		tb.Fatal(err)
 	}
 	path := filepath.Join(dir, key+".wasm")
-	if content, err := os.ReadFile(path); err == nil && bytes.HasPrefix(content, []byte("\x00asm")) {
+	content, err := os.ReadFile(path) //nolint:gosec // a hash in our own folder
+	if err == nil && bytes.HasPrefix(content, []byte("\x00asm")) {
 		return path
 	}
-	temp, err := os.MkdirTemp(dir, "build-*")
+	temp, err := os.MkdirTemp(dir, "build-*") //nolint:usetesting // tb.TempDir may be on another file system
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() {
+		if err := os.RemoveAll(temp); err != nil {
+			tb.Error(err)
+		}
+	}()
 	out := filepath.Join(temp, "guest.wasm")
 	build(out)
 	if err := os.Rename(out, path); err != nil {
@@ -155,7 +158,7 @@ func cached(tb testing.TB, key string, build func(out string)) string {
 // run runs a command and returns its standard output; a failure ends the test with what the command said.
 func run(tb testing.TB, dir string, env []string, name string, args ...string) []byte {
 	tb.Helper()
-	cmd := exec.Command(name, args...)
+	cmd := exec.CommandContext(tb.Context(), name, args...) //nolint:gosec // the tests say which command
 	cmd.Dir, cmd.Env = dir, env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

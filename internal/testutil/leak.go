@@ -1,6 +1,7 @@
 package testutil
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -66,8 +67,9 @@ func openPoller(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r.Close()
-	w.Close()
+	if err := errors.Join(r.Close(), w.Close()); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // goroutineStacks returns the stack of every goroutine but the caller's, by its number; numbers are never reused.

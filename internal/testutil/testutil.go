@@ -27,7 +27,7 @@ func Require(tb testing.TB, what string, probe func() error) {
 	if err == nil {
 		return
 	}
-	if os.Getenv(requireEnv) == "all" {
+	if os.Getenv(requireEnv) == "all" { //nolint:forbidigo // tests have no configuration
 		tb.Fatalf("this test needs %s, and %s=all demands that it runs: %v", what, requireEnv, err)
 	}
 	tb.Skipf("needs %s: %v", what, err)
@@ -59,7 +59,7 @@ func RequireCommand(tb testing.TB, name string) string {
 // Read returns the content of a file and fails the test when it cannot be read.
 func Read(tb testing.TB, path string) []byte {
 	tb.Helper()
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // the test names it
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func Read(tb testing.TB, path string) []byte {
 
 // cacheDir returns the folder of built guests, made if need be.
 func cacheDir() (string, error) {
-	dir := os.Getenv(cacheEnv)
+	dir := os.Getenv(cacheEnv) //nolint:forbidigo // tests have no configuration
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
@@ -81,7 +81,7 @@ func cacheDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a folder for built guests: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("make the folder for built guests (set %s to another): %w", cacheEnv, err)
 	}
 	return dir, nil

@@ -56,6 +56,7 @@ func record(t *testing.T, f func(tb testing.TB)) *recorder {
 
 func TestNoLeaksAcceptsWhatIsClosed(t *testing.T) {
 	r := record(t, func(tb testing.TB) {
+		tb.Helper()
 		NoLeaks(tb)
 		done := make(chan struct{})
 		go close(done)
@@ -63,7 +64,9 @@ func TestNoLeaksAcceptsWhatIsClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file.Close()
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
 		<-done
 	})
 	if r.failed {
@@ -79,6 +82,7 @@ func TestNoLeaksNamesWhatIsLeft(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "left-open")
 	var file *os.File
 	r := record(t, func(tb testing.TB) {
+		tb.Helper()
 		NoLeaks(tb)
 		go func() { <-release }()
 		var err error
@@ -87,7 +91,9 @@ func TestNoLeaksNamesWhatIsLeft(t *testing.T) {
 		}
 	})
 	close(release)
-	file.Close()
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if !r.failed || !strings.Contains(r.text, name) || !strings.Contains(r.text, "TestNoLeaksNamesWhatIsLeft") {
 		t.Errorf("want the leaked goroutine and file named, got failed=%v %q", r.failed, r.text)
 	}
@@ -106,7 +112,7 @@ func TestRequire(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv(requireEnv, c.env)
-			r := record(t, func(tb testing.TB) { Require(tb, "a thing", func() error { return c.err }) })
+			r := record(t, func(tb testing.TB) { tb.Helper(); Require(tb, "a thing", func() error { return c.err }) })
 			if r.skipped != c.skips || r.failed != c.fails {
 				t.Errorf("skipped=%v failed=%v, want %v %v", r.skipped, r.failed, c.skips, c.fails)
 			}
@@ -160,7 +166,7 @@ func TestBuildCHeaderDecidesKey(t *testing.T) {
 
 func TestBuildCReportsCompilerError(t *testing.T) {
 	requireClang(t)
-	r := record(t, func(tb testing.TB) { BuildC(tb, "this is not C") })
+	r := record(t, func(tb testing.TB) { tb.Helper(); BuildC(tb, "this is not C") })
 	if !r.failed || !strings.Contains(r.text, "error:") {
 		t.Errorf("want the compiler's words, got %q", r.text)
 	}

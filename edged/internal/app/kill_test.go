@@ -68,7 +68,10 @@ func killed(t *testing.T, dir string, after int) []string {
 	for scanner.Scan() {
 		lines = append(lines, scanner.Text())
 		if len(lines) == after {
-			cmd.Process.Kill() // SIGKILL; the pipe still holds what was said since, and the loop reads on
+			// The pipe still holds what was said since, and the loop reads on.
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if len(lines) < after {

@@ -98,7 +98,7 @@ func open(dataDir string, d disk) (*Registry, error) {
 		damaged:   make(map[invoke.AppName]error),
 	}
 	for _, dir := range []string{r.dir, r.modules.dir, r.manifests.dir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // below the operator's own data folder
 			return nil, fmt.Errorf("open app registry: %w", err)
 		}
 	}
@@ -153,7 +153,7 @@ func (r *Registry) load() error {
 // loadRecord reads one record and verifies its active version; what is wrong is noted, not returned.
 func (r *Registry) loadRecord(name invoke.AppName, path string) {
 	const remedy = "deploy the app again, or remove it with: edged rm"
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // below the operator's own data folder
 	var rec *record
 	if err == nil {
 		rec, err = decodeRecord(content)
@@ -202,8 +202,8 @@ func (r *Registry) collect() error {
 }
 
 // Stage keeps a version of the app that the manifest names, without activating it. source is the manifest as the user wrote
-// it, nil when there was none. Both slices are only read. When it returns, the version is on disk; on an error nothing has
-// changed. The oldest versions beyond [KeepVersions] are forgotten, never the active one and the one before it.
+// it, nil when there was none. Both slices are only read. When it returns, the version is on disk; on an error the app
+// is as before (should making the change durable be what went wrong, a restart may find it done after all). The oldest versions beyond [KeepVersions] are forgotten, never the active one and the one before it.
 func (r *Registry) Stage(m *manifest.Manifest, source, module []byte) (*Version, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
@@ -244,15 +244,15 @@ func (r *Registry) Stage(m *manifest.Manifest, source, module []byte) (*Version,
 // setAside renames a record that cannot be read, so that the app can be deployed anew and nothing is destroyed.
 func (r *Registry) setAside(name invoke.AppName) error {
 	path := r.path(name)
-	err := os.Rename(path, path+".damaged")
+	err := os.Rename(path, path+".damaged") //nolint:gosec // below the operator's own data folder
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// Activate makes a staged version the one that serves. When it returns, that is on disk. Activating the active version
-// changes nothing.
+// Activate makes a staged version the one that serves. When it returns, that is on disk; on an error the version from
+// before goes on serving, as with [Registry.Stage]. Activating the active version changes nothing.
 func (r *Registry) Activate(name invoke.AppName, id VersionID) error {
 	r.writeMu.Lock()
 	defer r.writeMu.Unlock()

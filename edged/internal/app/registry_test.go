@@ -32,8 +32,15 @@ func mustOpen(t *testing.T, dir string) *Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() { shut(t, r) })
 	return r
+}
+
+func shut(t *testing.T, r *Registry) {
+	t.Helper()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // deploy stages and activates a version.
@@ -186,50 +193,47 @@ func TestOneDaemonAFolder(t *testing.T) {
 }
 
 func TestDamage(t *testing.T) {
-	one := func(t *testing.T, pattern string) string {
-		t.Helper()
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) != 1 {
-			t.Fatalf("%s: %v %v", pattern, files, err)
+	flip := func(path string) error {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
 		}
-		return files[0]
-	}
-	flip := func(t *testing.T, path string) {
-		t.Helper()
-		content := testutil.Read(t, path)
 		content[len(content)/2] ^= 1
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		return os.WriteFile(path, content, 0o600)
 	}
 	record := func(dir string) string { return filepath.Join(dir, "apps", "records", "a.app") }
 	for _, c := range []struct {
 		name   string
-		damage func(t *testing.T, dir string, v *Version)
+		damage func(dir string, v *Version) error
 		file   string
 	}{
-		{"flipped bit in the record", func(t *testing.T, dir string, _ *Version) { flip(t, record(dir)) }, "a.app"},
-		{"empty record", func(t *testing.T, dir string, _ *Version) { os.Truncate(record(dir), 0) }, "a.app"},
-		{"cut record", func(t *testing.T, dir string, _ *Version) { os.Truncate(record(dir), 100) }, "a.app"},
-		{"record of another app", func(t *testing.T, dir string, _ *Version) {
-			if err := os.WriteFile(record(dir), testutil.Read(t, filepath.Join(dir, "apps", "records", "b.app")), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		{"flipped bit in the record", func(dir string, _ *Version) error { return flip(record(dir)) }, "a.app"},
+		{"empty record", func(dir string, _ *Version) error { return os.Truncate(record(dir), 0) }, "a.app"},
+		{"cut record", func(dir string, _ *Version) error { return os.Truncate(record(dir), 100) }, "a.app"},
+		{"record of another app", func(dir string, _ *Version) error {
+			return os.Rename(filepath.Join(dir, "apps", "records", "c.app"), record(dir))
 		}, "a.app"},
-		{"flipped bit in the module", func(t *testing.T, dir string, v *Version) { flip(t, v.modules.path(v.Module)) }, ".wasm"},
-		{"missing module", func(t *testing.T, dir string, v *Version) { os.Remove(v.modules.path(v.Module)) }, ".wasm"},
-		{"flipped bit in the manifest", func(t *testing.T, dir string, v *Version) {
-			flip(t, one(t, filepath.Join(dir, "apps", "manifests", string(mustHash(t, v))+".yaml")))
+		{"flipped bit in the module", func(_ string, v *Version) error { return flip(v.modules.path(v.Module)) }, ".wasm"},
+		{"missing module", func(_ string, v *Version) error { return os.Remove(v.modules.path(v.Module)) }, ".wasm"},
+		{"flipped bit in the manifest", func(dir string, v *Version) error {
+			text, err := v.Manifest.YAML()
+			if err != nil {
+				return err
+			}
+			return flip(filepath.Join(dir, "apps", "manifests", string(hashOf(text))+".yaml"))
 		}, ".yaml"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			r := mustOpen(t, dir)
 			v, other := deploy(t, r, "a", 1), deploy(t, r, "b", 2)
+			deploy(t, r, "c", 3)
 			if err := r.Close(); err != nil {
 				t.Fatal(err)
 			}
-			c.damage(t, dir, v)
+			if err := c.damage(dir, v); err != nil {
+				t.Fatal(err)
+			}
 			r = mustOpen(t, dir)
 			if got, err := r.Active("b"); err != nil || got.ID != other.ID {
 				t.Errorf("the other app: %v %v", got, err)
@@ -255,16 +259,6 @@ func TestDamage(t *testing.T) {
 			}
 		})
 	}
-}
-
-// mustHash returns the hash of the manifest that a version was staged with.
-func mustHash(t *testing.T, v *Version) Hash {
-	t.Helper()
-	text, err := v.Manifest.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hashOf(text)
 }
 
 func TestDamagedAppCanBeRemoved(t *testing.T) {
@@ -311,7 +305,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 					t.Fatal(err)
 				}
 				before := stateOf(t, r)
-				r.Close()
+				shut(t, r)
 				count := 0
 				crashed = false
 				r, err := open(dir, disk{})
@@ -327,7 +321,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				}
 				r.disk.before, r.modules.disk.before, r.manifests.disk.before = limit, limit, limit
 				changeErr := c.change(r)
-				r.Close()
+				shut(t, r)
 				r = mustOpen(t, dir)
 				got := stateOf(t, r)
 				if changeErr != nil && !errors.Is(changeErr, errCrash) {
@@ -344,7 +338,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 						t.Errorf("stopped at step %d, done again: %v", stop, err)
 					}
 				}
-				r.Close()
+				shut(t, r)
 				if stop > 50 {
 					t.Fatal("a change of more than 50 steps")
 				}
@@ -438,7 +432,7 @@ func newModel() *model {
 }
 
 func (m *model) stage(name invoke.AppName, id VersionID) {
-	list := append(m.versions[name], id)
+	list := append(slices.Clone(m.versions[name]), id)
 	for i := 0; len(list) > KeepVersions; i++ {
 		if list[i] != m.active[name] && list[i] != m.previous[name] {
 			list = slices.Delete(list, i, i+1)

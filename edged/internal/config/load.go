@@ -161,7 +161,7 @@ func (l *Loaded) readFile(o *Options) (*strictyaml.Document, error) {
 	if optional {
 		path = DefaultFile
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the operator names it
 	switch {
 	case optional && errors.Is(err, fs.ErrNotExist):
 		return nil, nil //nolint:nilnil // no file is as good as an empty one
@@ -170,7 +170,7 @@ func (l *Loaded) readFile(o *Options) (*strictyaml.Document, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read configuration: %w; the path comes from %s", err, origin)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	text, err := io.ReadAll(io.LimitReader(file, strictyaml.MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)

@@ -175,14 +175,14 @@ func Load(path string) (*Manifest, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, FileName)
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the user names it
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read manifest: %w; an app's folder holds a file %s (make one with: edged init)", err, FileName)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	text, err := io.ReadAll(io.LimitReader(file, strictyaml.MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)

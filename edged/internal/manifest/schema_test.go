@@ -88,8 +88,8 @@ func compareFields(t *testing.T, defs map[string]node, at string, typ reflect.Ty
 		t.Errorf("%s: the schema allows unknown keys", at)
 	}
 	left := maps.Clone(schema.Properties)
-	for i := range typ.NumField() {
-		key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+	for field := range typ.Fields() {
+		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		property, there := left[key]
 		if !there {
 			t.Errorf("%s: %q is missing in the schema", at, key)
@@ -99,7 +99,7 @@ func compareFields(t *testing.T, defs map[string]node, at string, typ reflect.Ty
 		if property.Description == "" {
 			t.Errorf("%s: %q has no description, so editors show nothing", at, key)
 		}
-		compare(t, defs, at+"."+key, typ.Field(i).Type, property)
+		compare(t, defs, at+"."+key, field.Type, property)
 	}
 	for _, key := range slices.Sorted(maps.Keys(left)) {
 		t.Errorf("%s: the schema has %q, which the decoder does not know", at, key)

@@ -19,7 +19,7 @@ const maxEntries = 5000
 
 // refused lists the constructs that are not decoded, with what to do instead.
 func refused(t token.Type) (what, hint string) {
-	switch t {
+	switch t { //nolint:exhaustive // the other types are decoded
 	case token.AnchorType:
 		return "anchors (&name) are not allowed", "write the value where it is needed"
 	case token.AliasType:

@@ -22,7 +22,7 @@ type sample struct {
 	Jobs    map[jobName]job     `yaml:"jobs,nullable"`
 	Steps   []job               `yaml:"steps"`
 	Lists   map[string][]string `yaml:"lists"`
-	hidden  int
+	hidden  int                 //nolint:unused // no key may reach it
 }
 
 type (
@@ -76,7 +76,7 @@ lists: {a: [x]}
 
 func TestDecodeProblems(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"unknown key", "nmae: x", `f.yaml:1:1: unknown key "nmae"; did you mean "name"?`},
+		{"unknown key", "naem: x", `f.yaml:1:1: unknown key "naem"; did you mean "name"?`},
 		{"unknown key far from all", "zzzzzz: x", `f.yaml:1:1: unknown key "zzzzzz"; the keys here are count, jobs, limits, lists, memory, name, on, options, small, steps, tags, wait`},
 		{"key of a level below", "timeout: 5s", `f.yaml:1:1: unknown key "timeout"; it belongs under "limits"`},
 		{"unexported field is no key", "hidden: 1", `f.yaml:1:1: unknown key "hidden"`},
@@ -141,10 +141,10 @@ func deepKeys(n int) string {
 }
 
 func TestDecodeReportsAllWithExcerpts(t *testing.T) {
-	const text = "nmae: x\ncount: many\nlimits:\n  timeot: 5s\ntags: [1]\n"
+	const text = "naem: x\ncount: many\nlimits:\n  timeot: 5s\ntags: [1]\n"
 	err := Decode("f.yaml", []byte(text), &sample{}).Err()
-	const want = `f.yaml:1:1: unknown key "nmae"; did you mean "name"?
-    1 | nmae: x
+	const want = `f.yaml:1:1: unknown key "naem"; did you mean "name"?
+    1 | naem: x
       | ^~~~
 f.yaml:2:8: count: want a whole number, got the text "many"
     2 | count: many
@@ -223,8 +223,15 @@ func TestErrorIsBounded(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"module", "memory", "timeout", "kv", "abi"}
 	for _, c := range []struct{ word, want string }{
-		{"modul", "module"}, {"moduel", "module"}, {"Memory", "memory"}, {"time-out", "timeout"}, {"k", "kv"}, {"abl", "abi"},
-		{"concurrency", ""}, {"", ""}, {strings.Repeat("m", 100), ""},
+		{"modul", "module"},
+		{"moduel", "module"},
+		{"Memory", "memory"},
+		{"time-out", "timeout"},
+		{"k", "kv"},
+		{"abl", "abi"},
+		{"concurrency", ""},
+		{"", ""},
+		{strings.Repeat("m", 100), ""},
 	} {
 		if got := Nearest(c.word, words); got != c.want {
 			t.Errorf("Nearest(%q) = %q, want %q", c.word, got, c.want)
