@@ -4,32 +4,38 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// build compiles an example with the command its README gives and returns a directory that can be deployed. The checkout
-// stays clean: only the output is moved elsewhere.
+// build compiles an example with the command its README gives and returns a directory that can be deployed.
 func build(t *testing.T, name string) string {
 	t.Helper()
+	return compile(t, name, buildCommand(t, name))
+}
+
+// compile runs a build command in a folder and returns a directory with its output and the folder's manifest. The
+// checkout stays clean: only the output is moved elsewhere.
+func compile(t *testing.T, folder string, command []string) string {
+	t.Helper()
 	out := t.TempDir()
-	command := buildCommand(t, name)
-	at := indexOf(command, "-o")
+	at := slices.Index(command, "-o")
 	if at < 0 || at+1 == len(command) {
-		t.Fatalf("the build line of %s has no -o", name)
+		t.Fatalf("the build line of %s has no -o", folder)
 	}
 	command[at+1] = filepath.Join(out, command[at+1])
 	environment, command := splitEnvironment(command)
 	if _, err := exec.LookPath(command[0]); err != nil {
 		needToolchain(t)
 	}
-	compile := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	compile.Dir = name
-	compile.Env = append(os.Environ(), environment...)
-	if text, err := compile.CombinedOutput(); err != nil {
+	tool := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	tool.Dir = folder
+	tool.Env = append(os.Environ(), environment...)
+	if text, err := tool.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, text)
 	}
-	manifest, err := os.ReadFile(filepath.Join(name, "edged.yaml"))
+	manifest, err := os.ReadFile(filepath.Join(folder, "edged.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,15 +70,6 @@ func splitEnvironment(words []string) (environment, command []string) {
 		}
 	}
 	return words, nil
-}
-
-func indexOf(words []string, word string) int {
-	for i := range words {
-		if words[i] == word {
-			return i
-		}
-	}
-	return -1
 }
 
 // needToolchain ends the test when the guest toolchain is not installed, and fails it when the installer says it is.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -212,10 +213,16 @@ type reply struct {
 
 // call sends a request and reads the whole response.
 func (tr transport) call(ctx context.Context, method, target string, body []byte) (reply, error) {
+	return tr.send(ctx, method, target, body, nil)
+}
+
+// send is call with header fields.
+func (tr transport) send(ctx context.Context, method, target string, body []byte, header http.Header) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, tr.base+target, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}
+	maps.Copy(request.Header, header)
 	response, err := tr.client.Do(request)
 	if err != nil {
 		return reply{}, err

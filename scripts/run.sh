@@ -14,11 +14,13 @@ daemon=
 say() { printf '%s\n' "run: $*"; }
 die() { printf '%s\n' "run: $*" >&2; exit 1; }
 
+# stop ends the daemon, which first answers what it has taken. A second Ctrl-C ends it at once.
 stop() {
-	trap - INT TERM EXIT
+	trap - EXIT
 	[ -n "$daemon" ] || return 0
+	trap 'kill -TERM "$daemon" 2> /dev/null' INT TERM
 	kill -TERM "$daemon" 2> /dev/null || true
-	wait "$daemon" || true
+	while kill -0 "$daemon" 2> /dev/null; do wait "$daemon" || true; done
 }
 
 # The port is asked first: everything below takes a while, and the daemon may share a port by SO_REUSEPORT.
@@ -43,7 +45,8 @@ done
 
 mkdir -p "$data"
 data=$(realpath "$data")
-trap stop INT TERM EXIT
+trap stop EXIT
+trap 'stop; exit 0' INT TERM
 # A session of its own, so that Ctrl-C reaches this script only and the daemon is told once. Its first line of output says
 # that it serves; its log stays on the terminal.
 ready=$(mktemp -u "$data/ready.XXXXXX")
@@ -68,7 +71,7 @@ cat <<-END
 	  curl 'http://$address/hello-go/hello?name=Grace'
 	  curl -X POST 'http://$address/counter/add?by=41'
 	  curl http://$address/counter/value
-	  curl http://$address/cgi/request?a=1
+	  curl 'http://$address/cgi/request?a=1'
 	  curl --data-binary @photo.jpg 'http://$address/thumbnail?w=200' -o small.jpg
 	  curl --unix-socket $data/http.sock http://edged/hello
 	  bin/edged ls --admin $data/admin.sock
