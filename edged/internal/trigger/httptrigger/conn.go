@@ -2,6 +2,7 @@ package httptrigger
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type conn struct {
 	progress  bool // body bytes came since the timer was armed
 	bodySince time.Time
 	bodyBytes int64
+	upload    int64 // what of server.upload is this connection's
 
 	readTimer, writeTimer timer
 }
@@ -96,9 +98,27 @@ func (c *conn) read() {
 	default:
 		c.input(c.loop.buf[:n])
 	}
-	if c.progress && c.reading != nil && c.tooSlow() {
+	if c.reading == nil {
+		return
+	}
+	if c.account() > c.loop.server.opts.Limits.UploadBytes {
+		c.refuse(refuse(503, "too many large requests are being received; try again later"))
+		return
+	}
+	if c.tooSlow() {
 		c.refuse(refuse(408, "the body comes too slowly"))
 	}
+}
+
+// account brings up to date what this connection holds for a body being received and returns what all hold.
+func (c *conn) account() int64 {
+	held := int64(0)
+	if c.reading != nil {
+		held = int64(cap(c.framer.body))
+	}
+	change := held - c.upload
+	c.upload = held
+	return c.loop.server.upload.Add(change)
 }
 
 // tooSlow reports whether the body stays below the minimum rate although it had time to show it.
@@ -192,6 +212,9 @@ func (c *conn) refuse(r *refusal) {
 		c.push(ex)
 	}
 	ex.fault = &problem{status: r.status, detail: r.detail}
+	if r.status == http.StatusServiceUnavailable {
+		ex.fault.retry = defaultRetry
+	}
 	ex.keep = false
 	ex.done.Store(true)
 	c.stopped, c.reading, c.kept = true, nil, nil
@@ -221,6 +244,9 @@ const maxRounds = 4
 
 // advance writes what is ready, takes up what was kept, and settles what to wait for. It ends every event.
 func (c *conn) advance() {
+	if c.upload > 0 {
+		c.account()
+	}
 	for round := 0; ; round++ {
 		more := c.flush()
 		if c.closed.Load() {
@@ -403,6 +429,9 @@ func (c *conn) close() {
 	}
 	c.first, c.last, c.reading, c.kept, c.out, c.outBytes = nil, nil, nil, nil, nil, 0
 	c.framer.reset()
+	if c.upload > 0 {
+		c.account()
+	}
 	l.server.open.Add(-1)
 	l.open.Add(-1)
 	l.checkDrained()

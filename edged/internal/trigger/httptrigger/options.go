@@ -50,6 +50,7 @@ type Limits struct {
 	PipelineDepth int   // requests in flight on one connection; 128; above: reading pauses
 	Connections   int   // open connections; 16,384; above: 503 and closed
 	OutboundBytes int   // response bytes waiting on one connection before Stream blocks and reading pauses; 256 KiB
+	UploadBytes   int64 // memory for bodies that are being received, over all connections; 256 MiB; above: 503
 	BodyRate      int64 // bytes a second that a body must average once it has taken Timeouts.Body; 256
 }
 
@@ -76,6 +77,7 @@ func (o *Options) complete() {
 	setDefault(&l.PipelineDepth, 128)
 	setDefault(&l.Connections, 16<<10)
 	setDefault(&l.OutboundBytes, 256<<10)
+	setDefault(&l.UploadBytes, 256<<20)
 	setDefault(&l.BodyRate, 256)
 	// So that a line too long is always a 414, wherever the bytes are cut.
 	l.RequestLine = min(l.RequestLine, l.HeaderBytes-4)

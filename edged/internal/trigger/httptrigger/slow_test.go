@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -310,6 +312,93 @@ func TestConnectionsLimit(t *testing.T) {
 	fourth := s.dial(t)
 	fourth.send("%s", get("/t/echo"))
 	fourth.expect(200)
+}
+
+// TestUploadsAreBounded holds bodies back on many connections: memory for them ends, is told, and comes back.
+func TestUploadsAreBounded(t *testing.T) {
+	const body = 1 << 20
+	s := serve(t, setup{opts: httptrigger.Options{Limits: httptrigger.Limits{UploadBytes: 3 * body}}})
+	head := fmt.Sprintf("POST /t/echo HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", body)
+	refused := 0
+	var held []*client
+	for range 8 {
+		c := s.dial(t)
+		c.send("%s%s", head, strings.Repeat("x", body-1))
+		c.send("%s", "") // the rest is held back
+		held = append(held, c)
+	}
+	for _, c := range held {
+		_, _ = io.WriteString(c.Conn, "x")
+		a := c.receive("POST")
+		if a.StatusCode == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "" {
+			refused++
+		} else if a.StatusCode != http.StatusOK || len(a.body) != body {
+			t.Errorf("status %d, %d bytes", a.StatusCode, len(a.body))
+		}
+	}
+	if refused == 0 || refused == len(held) {
+		t.Errorf("%d of %d were refused", refused, len(held))
+	}
+	c := s.dial(t)
+	c.send("%s", post("/t/echo", strings.Repeat("y", body)))
+	c.expect(200)
+}
+
+// TestHammer has everything at once: requests, streams, resets, half-closes and garbage on many connections, and Close
+// in the middle. Nothing may be left, and the race detector must have nothing to say.
+func TestHammer(t *testing.T) {
+	s := serve(t, setup{
+		opts: httptrigger.Options{Loops: 3, Limits: httptrigger.Limits{PipelineDepth: 8, OutboundBytes: 8 << 10}},
+		guests: map[invoke.FunctionName]guest{"parts": func(inv *invoke.Invocation) invoke.Result {
+			for range 4 {
+				if err := inv.Stream(inv, 200, nil, make([]byte, 5000)); err != nil {
+					return invoke.Result{Err: err}
+				}
+			}
+			return invoke.Result{Body: []byte("end")}
+		}},
+	})
+	requests := []string{
+		get("/t/echo"), get("/t/parts"), post("/t/echo", strings.Repeat("b", 20000)), get("/none"), "GARBAGE\n\n",
+		"POST /t/echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"POST /t/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\nhalf",
+	}
+	var wg sync.WaitGroup
+	for g := range 12 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(g), 1))
+			for range 40 {
+				c, err := net.Dial(s.network, s.address)
+				if err != nil {
+					return // closed by now
+				}
+				_ = c.SetDeadline(time.Now().Add(patience))
+				for range 1 + rnd.IntN(12) {
+					if _, err := io.WriteString(c, requests[rnd.IntN(len(requests))]); err != nil {
+						break
+					}
+				}
+				switch rnd.IntN(3) {
+				case 0:
+					_ = c.(*net.TCPConn).CloseWrite()
+					_, _ = io.Copy(io.Discard, c)
+				case 1:
+					_, _ = io.CopyN(io.Discard, c, 100)
+				default:
+					_ = c.(*net.TCPConn).SetLinger(0)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+	eventually(t, "some calls", func() bool { return s.called("parts") > 50 })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_ = s.Close(ctx) // in time or not: both are right here
+	wg.Wait()
+	if n := s.Connections(); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
 }
 
 // TestOutOfDescriptors lets accept fail: those connected are served on, and the one that waits is served when there are
