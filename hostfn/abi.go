@@ -42,6 +42,24 @@ func resultOf(err error) Result {
 	return Internal
 }
 
+// result is resultOf for an error of a call that was given the invocation's context, which may have ended for a cause of
+// the daemon's own: a caller that has gone is Cancelled, any other TimedOut.
+func (e *Env) result(err error) Result {
+	result := resultOf(err)
+	if e.ctx.Err() == nil || result != Internal && result != Cancelled {
+		return result
+	}
+	cause := context.Cause(e.ctx)
+	switch {
+	case !errors.Is(err, e.ctx.Err()) && !errors.Is(err, cause):
+		return result
+	case errors.Is(cause, context.Canceled):
+		return Cancelled
+	default:
+		return TimedOut
+	}
+}
+
 var storeResults = []struct {
 	err    error
 	result Result

@@ -291,7 +291,9 @@ func TestStockGoTests(t *testing.T) {
 				}
 			}
 			mustMkdir(t, filepath.Join(host, "tmp"))
-			app := newApp(t, AppOptions{ABI: ABIStdio, Log: logged, Dirs: []Dir{{Guest: "/", Host: host}}})
+			app := newApp(t, AppOptions{
+				ABI: ABIStdio, Log: logged, Dirs: []Dir{{Guest: "/", Host: host}}, Limits: Limits{OpenFiles: 4096},
+			})
 			env := app.NewEnv()
 			result := make(chan Output, 1)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -310,20 +312,8 @@ func TestStockGoTests(t *testing.T) {
 			t.Logf("%s: %d passed, %d failed, %d skipped; %v", pkg, strings.Count(report, "--- PASS"),
 				strings.Count(report, "--- FAIL"), strings.Count(report, "--- SKIP"), out.Err)
 			if out.Err != nil || strings.Contains(report, "--- FAIL") {
-				t.Errorf("%s\n%q", failures(report), logged.texts())
+				t.Errorf("%s\n%q", report, logged.texts())
 			}
 		})
 	}
-}
-
-// failures returns the lines of a test report from each failure on, and its end.
-func failures(report string) string {
-	lines := strings.Split(report, "\n")
-	var kept []string
-	for i, line := range lines {
-		if strings.Contains(line, "FAIL") {
-			kept = append(kept, lines[max(i-12, 0):min(i+3, len(lines))]...)
-		}
-	}
-	return strings.Join(append(kept, lines[max(len(lines)-15, 0):]...), "\n")
 }

@@ -42,6 +42,7 @@ type Env struct {
 	app *App
 	ctx context.Context //nolint:containedctx // the engine carries one value to a host function, and this is it
 	req Request
+	on  bool // between Begin and Finish
 
 	fn  string // the host function that runs, for errors
 	mem []byte // the guest's memory while a host function runs, else nil
@@ -64,16 +65,14 @@ const keepBytes = 1 << 20
 
 // NewEnv returns an Env for invocations of the app. Begin it before use.
 func (a *App) NewEnv() *Env {
-	e := &Env{app: a}
-	e.Begin(context.Background(), nil)
-	return e
+	return &Env{app: a, ctx: context.Background()}
 }
 
 // Begin makes the Env ready for the next invocation and forgets everything of the one before. ctx must end at the
 // invocation's deadline. A nil r is an invocation without a request: start-up.
 func (e *Env) Begin(ctx context.Context, r Request) {
 	e.files.closeAll()
-	e.ctx, e.req = ctx, r
+	e.ctx, e.req, e.on = ctx, r, true
 	e.fn, e.mem = "", nil
 	e.input, e.inputAt = nil, 0
 	if r != nil {
@@ -102,11 +101,16 @@ func (e *Env) OnOutput(f func(status int, headers []Header, part []byte) error) 
 
 // Finish ends the invocation: it writes out a last log line, closes what the guest left open, and returns what came out.
 // callErr is what the engine returned for the call. The slices of the output belong to the caller until the next Begin.
+// Without a Begin since the last Finish there is no output but callErr.
 func (e *Env) Finish(callErr error) Output {
-	e.flushStderr()
 	e.files.closeAll()
+	if !e.on {
+		return Output{Err: callErrOf(callErr)}
+	}
+	e.on = false
+	e.flushStderr()
 	out := Output{GuestError: e.response.reported}
-	if e.app.ABI == ABICGI && callErrOf(callErr) == nil {
+	if e.app.ABI == ABICGI && e.req != nil && callErrOf(callErr) == nil {
 		out.Err = e.finishCGI()
 	}
 	switch {

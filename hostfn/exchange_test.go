@@ -120,6 +120,25 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+func TestStartUpIsNoResponse(t *testing.T) {
+	g := newGuest(t, AppOptions{ABI: ABICGI})
+	g.begin(nil)
+	wantEq(t, "a command's start-up without output", g.env.Finish(nil).Err, nil)
+}
+
+func TestFinishTwice(t *testing.T) {
+	g := newGuest(t, AppOptions{})
+	g.begin(request{})
+	p, n := g.text("body")
+	g.edged("output_write", p, n)
+	wantEq(t, "body", len(g.env.Finish(nil).Body), 4)
+	failed := errors.New("no instance")
+	out := g.env.Finish(failed)
+	if len(out.Body) != 0 || !errors.Is(out.Err, failed) {
+		t.Errorf("an invocation that never began: %+v", out)
+	}
+}
+
 func TestStreaming(t *testing.T) {
 	g := newGuest(t, AppOptions{Limits: Limits{StreamBytes: 10, OutputBytes: 100}})
 	g.begin(request{})

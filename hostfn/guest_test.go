@@ -38,6 +38,7 @@ func newGuest(t testing.TB, options AppOptions) *guest {
 		t.Fatal(err)
 	}
 	g := &guest{t: t, app: app, env: app.NewEnv(), mem: bytes.Repeat([]byte{guard}, 1<<17), top: 64, funcs: map[string]wasmedge.HostFunc{}}
+	g.begin(nil)
 	for _, f := range All() {
 		g.funcs[f.Module+"."+f.Name] = f
 	}

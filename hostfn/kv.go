@@ -69,7 +69,7 @@ func kvGet(e *Env, p []uint64) (Result, error) {
 	}
 	value, err := e.app.Space.Get(key, e.scratch[:0])
 	if err != nil {
-		return resultOf(err), nil
+		return e.result(err), nil
 	}
 	e.scratch = value
 	return e.give(p[2], p[3], value)
@@ -90,7 +90,7 @@ func kvSet(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	return resultOf(e.app.Space.Set(e.ctx, key, value)), nil
+	return e.result(e.app.Space.Set(e.ctx, key, value)), nil
 }
 
 // kvDelete removes a key.
@@ -106,7 +106,7 @@ func kvDelete(e *Env, p []uint64) (Result, error) {
 	}
 	existed, err := e.app.Space.Delete(e.ctx, key)
 	if err != nil {
-		return resultOf(err), nil
+		return e.result(err), nil
 	}
 	if existed {
 		return 1, nil
@@ -134,7 +134,7 @@ func kvCas(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	return resultOf(e.app.Space.CompareAndSwap(e.ctx, key, old, value)), nil
+	return e.result(e.app.Space.CompareAndSwap(e.ctx, key, old, value)), nil
 }
 
 // optional returns a copy of a value that may be absent: nil for the length -1, never nil for an empty value.
@@ -168,7 +168,7 @@ func kvLock(e *Env, p []uint64) (Result, error) {
 	ttl := time.Duration(min(int64(p[2]), maxLockTTL)) * time.Millisecond
 	token, err := e.app.Space.Lock(e.ctx, key, ttl)
 	if err != nil {
-		return resultOf(err), nil
+		return e.result(err), nil
 	}
 	return Result(token), nil
 }
@@ -185,7 +185,7 @@ func kvUnlock(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	return resultOf(e.app.Space.Unlock(key, p[2])), nil
+	return e.result(e.app.Space.Unlock(key, p[2])), nil
 }
 
 // The operations of kv_batch.
@@ -246,7 +246,7 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 	}
 	results, err := e.app.Space.Apply(e.ctx, ops)
 	if err != nil {
-		return resultOf(err), nil
+		return e.result(err), nil
 	}
 	packed, ok := packResults(keep(e.results), ops, results)
 	if !ok {

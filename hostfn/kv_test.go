@@ -3,6 +3,7 @@ package hostfn
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -112,6 +113,13 @@ func TestKVLimits(t *testing.T) {
 			t.Errorf("after the end: %d", got)
 		}
 	})
+	for cause, want := range map[error]int32{errors.New("killed at its timeout"): -6, context.Canceled: -11, nil: -11} {
+		g := newGuest(t, AppOptions{Space: newSpace()})
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(cause)
+		g.env.Begin(ctx, request{})
+		wantEq(t, fmt.Sprint("ended by ", cause), g.set("a", "x"), want)
+	}
 	g := newGuest(t, AppOptions{Space: &memSpace{err: kvstore.ErrFull}})
 	wantEq(t, "disk full", g.set("a", "x"), -8)
 	g = newGuest(t, AppOptions{Space: &memSpace{err: kvstore.ErrFailed}})

@@ -94,7 +94,7 @@ func kvScan(e *Env, p []uint64) (Result, error) {
 	}
 	got, err := e.fill(buf[:min(len(buf), math.MaxInt32)], prefix, after)
 	if err != nil {
-		return resultOf(err), nil
+		return e.result(err), nil
 	}
 	if got.needs > 0 {
 		return Result(got.needs), nil
