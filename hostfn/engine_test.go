@@ -290,6 +290,9 @@ func TestStockGoTests(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for _, name := range []string{"go.env", "VERSION", "LICENSE"} {
+				mustWrite(t, filepath.Join(host, root, name), string(testutil.Read(t, filepath.Join(root, name))))
+			}
 			mustMkdir(t, filepath.Join(host, "tmp"))
 			app := newApp(t, AppOptions{
 				ABI: ABIStdio, Log: logged, Dirs: []Dir{{Guest: "/", Host: host}}, Limits: Limits{OpenFiles: 4096},

@@ -79,11 +79,12 @@ const (
 	setMtimNow
 )
 
-// times makes of two times and their flags what the system call takes. A time given and "now" together are einval.
+// times makes of two times and their flags what the system call takes. A time given and "now" together are einval; a time
+// that is not to be set is not looked at.
 func times(atim, mtim, flags uint64) ([]unix.Timespec, errno) {
 	if flags > setAtim|setAtimNow|setMtim|setMtimNow ||
 		flags&setAtim != 0 && flags&setAtimNow != 0 || flags&setMtim != 0 && flags&setMtimNow != 0 ||
-		atim > math.MaxInt64 || mtim > math.MaxInt64 {
+		flags&setAtim != 0 && atim > math.MaxInt64 || flags&setMtim != 0 && mtim > math.MaxInt64 {
 		return nil, eInval
 	}
 	pick := func(t uint64, set, now bool) unix.Timespec {

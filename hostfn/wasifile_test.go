@@ -273,6 +273,8 @@ func TestSizesAndTimes(t *testing.T) {
 	wantEq(t, "set mtim by path", g.wasi("path_filestat_set_times", 3, 0, path, n, 5, 2_000_000_009, setMtim), success)
 	st, _ = g.stat("f", 0)
 	wantEq(t, "mtim", st.mtim, 2_000_000_009)
+	wantEq(t, "a time not to be set", g.wasi("fd_filestat_set_times", fd, int64(-2), 2_000_000_009, setMtim), success)
+	wantEq(t, "a time too large", g.wasi("fd_filestat_set_times", fd, int64(-2), 1, setAtim), eInval)
 	wantEq(t, "both", set(1, 1, setMtim|setMtimNow), eInval)
 	wantEq(t, "both", set(1, 1, setAtim|setAtimNow), eInval)
 	wantEq(t, "unknown", set(1, 1, 16), eInval)
