@@ -261,6 +261,32 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestDamagedRecordKeepsItsFiles puts the record back, as from a backup: nothing that it names may have been collected.
+func TestDamagedRecordKeepsItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "apps", "records", "a.app")
+	r := mustOpen(t, dir)
+	v := deploy(t, r, "a", 1)
+	shut(t, r)
+	backup := testutil.Read(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, dir)
+	deploy(t, r, "b", 2)
+	if err := r.Remove("b"); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, r)
+	if err := os.WriteFile(path, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, dir)
+	if got, err := r.Active("a"); err != nil || got.ID != v.ID {
+		t.Errorf("got %v %v, want %s", got, err, v.ID)
+	}
+}
+
 func TestDamagedAppCanBeRemoved(t *testing.T) {
 	dir := t.TempDir()
 	r := mustOpen(t, dir)
