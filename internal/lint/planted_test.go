@@ -59,6 +59,7 @@ func TestRulesFindPlanted(t *testing.T) {
 		{"test-packages", "p/a.go", "package p\n\nimport _ \"edged.dev/edge/internal/testutil\"\n", "for tests"},
 		{"dependencies", "go.mod", "module edged.dev/edge\n\nrequire example.com/good v1.2.3\n\nrequire (\n\texample.com/other v0.1.0 // indirect\n)\n", ""},
 		{"host-functions", "hostfn/b.go", "package hostfn\n\nfunc more() []preview1 { return []preview1{{name: \"input\"}} }\n", `"input"`},
+		{"strict-shell", "scripts/a.sh", "#!/bin/sh\nset -u\n", "failing step"},
 		{"open-ends", "p/a.go", "package p\n\n// TODO: later\n", "TODO"},
 		{"open-ends", "scripts/a.sh", "# FIXME\n", "FIXME"},
 		{"machine-paths", "scripts/a.sh", "cd /work/main\n", "/work/"},

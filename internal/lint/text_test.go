@@ -27,6 +27,24 @@ func grep(t *tree, pattern *regexp.Regexp, skip func(f *file) bool, text string)
 	return list
 }
 
+// shellsAllowed lists scripts that go on after a failing step, and why.
+func shellsAllowed() map[string]string {
+	return map[string]string{
+		"scripts/check.sh": "runs every check and fails at the end, so that all findings show at once",
+	}
+}
+
+func strictShell(t *tree) []finding {
+	shebang, strict := regexp.MustCompile(`^#!.*\b(ba)?sh\b`), regexp.MustCompile(`(?m)^set -[a-z]*e[a-z]*u|^set -[a-z]*u[a-z]*e`)
+	var list []finding
+	for _, f := range t.files {
+		if shebang.Match(f.text) && !strict.Match(f.text) && !inTestdata(f) && shellsAllowed()[f.path] == "" {
+			list = append(list, finding{f.path, 1, "goes on after a failing step"})
+		}
+	}
+	return list
+}
+
 func inTestdata(f *file) bool { return f.under("testdata") }
 
 func openEnds(t *tree) []finding {
