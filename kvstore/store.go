@@ -165,6 +165,32 @@ func (s *Store) Space(name string, d Durability) (*Space, error) {
 	return sp, nil
 }
 
+// Lookup returns the space of that name without creating it: as it is open, or, when it is only on disk, as Sync.
+// ErrSpaceNotFound when there is none.
+func (s *Store) Lookup(name string) (*Space, error) {
+	s.spacesMu.Lock()
+	defer s.spacesMu.Unlock()
+	if s.closing.Load() {
+		return nil, ErrClosed
+	}
+	if sp := s.spaces[name]; sp != nil {
+		return sp, nil
+	}
+	if !validName(name) {
+		return nil, fmt.Errorf("space %q: %w", name, ErrBadName)
+	}
+	onDisk, err := s.hasBucket(name)
+	if err != nil {
+		return nil, err
+	}
+	if !onDisk {
+		return nil, fmt.Errorf("space %q: %w", name, ErrSpaceNotFound)
+	}
+	sp := newSpace(s, name, Sync)
+	s.spaces[name] = sp
+	return sp, nil
+}
+
 func (s *Store) hasBucket(name string) (found bool, err error) {
 	defer catch("open space", &err)()
 	tx, err := s.db.Begin(false)

@@ -533,3 +533,22 @@ func TestDamagedMeta(t *testing.T) {
 		})
 	}
 }
+
+func TestLookup(t *testing.T) {
+	s := newStore(t, nil)
+	if _, err := s.Lookup("none"); !errors.Is(err, ErrSpaceNotFound) {
+		t.Errorf("a space that is not there: %v", err)
+	}
+	if _, err := s.Lookup("Bad Name"); !errors.Is(err, ErrBadName) {
+		t.Errorf("a bad name: %v", err)
+	}
+	for _, d := range []Durability{Sync, Batched, Memory} {
+		made, err := s.Space("space-"+d.String(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := s.Lookup(made.Name()); err != nil || found != made || found.Durability() != d {
+			t.Errorf("%v: %v, %v", d, found, err)
+		}
+	}
+}

@@ -113,6 +113,12 @@ func (e *Engine) Provides(module, name string) (FuncType, bool) {
 	return t, ok
 }
 
+// Functions returns every host function. The slice is shared and must not be changed.
+func (e *Engine) Functions() []HostFunc { return e.functions }
+
+// Version returns the version of libwasmedge.
+func Version() string { return C.GoString(C.WasmEdge_VersionGet()) }
+
 // LiveMemories returns how many linear memories exist now.
 func (e *Engine) LiveMemories() int { return int(e.memories.Load()) }
 

@@ -30,7 +30,7 @@ type Spec struct {
 	// after a failure.
 	Load func() (*Program, error)
 	// Guest is what the app's invocations share. The App takes it over and closes it.
-	Guest *hostfn.App
+	Guest       *hostfn.App
 	Functions   []FunctionSpec
 	Timeout     time.Duration // after which a guest is killed
 	Concurrency int           // invocations queued or running at once
@@ -93,6 +93,14 @@ func NewApp(spec Spec) *App {
 
 // Function returns the function of that name, or nil.
 func (a *App) Function(name invoke.FunctionName) *Function { return a.functions[name] }
+
+// Instances returns how many invocations of the app are queued or running, each of which has or gets an instance, and how
+// many instances are kept for reuse, in sum.
+func (a *App) Instances() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int(max(a.inFlight.Load(), 0)) + len(a.idle)
+}
 
 // Replace makes program the one for new instances and gives up the one before; a program for an app that has none loaded
 // is closed at once, for its Load will find the better one by itself.

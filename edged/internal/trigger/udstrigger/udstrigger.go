@@ -178,3 +178,13 @@ func remove(path string, meant fs.FileInfo) error {
 	}
 	return nil
 }
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		return 0
+	}
+	return s.server.Connections()
+}

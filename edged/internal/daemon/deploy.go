@@ -1,0 +1,333 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"edged.dev/edge/edged/internal/admin"
+	"edged.dev/edge/edged/internal/app"
+	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/manifest"
+	"edged.dev/edge/edged/internal/pool"
+	"edged.dev/edge/edged/internal/router"
+	"edged.dev/edge/edged/internal/strictyaml"
+	"edged.dev/edge/wasmedge"
+	"edged.dev/edge/wasmedge/aot"
+	"edged.dev/edge/wasmedge/gate"
+)
+
+// The stages of a deploy, as its progress names them.
+const (
+	stageCheck    = "check"
+	stageCompile  = "compile"
+	stageStart    = "start"
+	stageActivate = "activate"
+)
+
+// Deploy implements admin.Apps. Everything that can fail is done before anything is switched over: the gate, the imports,
+// the compilation, and one start-up of an instance. What was deployed before serves on until the switch, and after a
+// failure.
+func (d *Daemon) Deploy(ctx context.Context, req admin.DeployRequest, progress func(admin.Progress)) (admin.DeployResult, error) {
+	progress(admin.Progress{Stage: stageCheck})
+	c, err := d.check(req)
+	if err != nil {
+		return admin.DeployResult{}, err
+	}
+	d.building.RLock()
+	defer d.building.RUnlock()
+	artifact, err := d.compile(ctx, c, progress)
+	if err != nil {
+		return admin.DeployResult{}, err
+	}
+	program, err := c.program(d.engine, artifact)
+	if err != nil {
+		return admin.DeployResult{}, &admin.Error{Kind: admin.ErrInternal, Detail: err.Error(), Cause: err}
+	}
+	result, err := d.install(ctx, req, c, made{program, artifact}, progress)
+	if err != nil {
+		return admin.DeployResult{}, err
+	}
+	result.Imports = imports(c.imports)
+	result.Optimising = !artifact.Final
+	return result, nil
+}
+
+// check reads the manifest, passes the module through the gate, and binds its imports and its entries.
+func (d *Daemon) check(req admin.DeployRequest) (*candidate, error) {
+	m, module, err := d.read(req)
+	if err != nil {
+		return nil, err
+	}
+	c, err := inspect(m, module)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	c.imports, err = gate.Bind(module.Imports, provided(d.functions()))
+	if err != nil {
+		return nil, &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("%v\n\n%s", err, c.imports), Cause: err,
+			Remedy: "build the module against the interfaces that 'edged' provides; see docs/ABI.md"}
+	}
+	if err := c.checkEntries(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// read returns the manifest, with the functions that it may leave out, and the checked module.
+func (d *Daemon) read(req admin.DeployRequest) (*manifest.Manifest, *gate.Module, error) {
+	var m *manifest.Manifest
+	limits := gate.DefaultLimits()
+	if req.Manifest != nil {
+		parsed, err := manifest.Parse(req.ManifestName, req.Manifest)
+		if err != nil {
+			return nil, nil, invalid(err)
+		}
+		m = parsed
+		limits = gateLimits(m)
+	}
+	module, err := gate.Check(req.Module, limits)
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
+	names, types := functionExports(module)
+	names = slices.DeleteFunc(names, func(name string) bool { return !callable(types[name]) })
+	if m == nil {
+		if m, err = manifest.FromModule(req.ModuleName, names); err != nil {
+			return nil, nil, invalid(err)
+		}
+	}
+	if err := m.AddExports(names); err != nil {
+		return nil, nil, invalid(err)
+	}
+	return d.settle(m, req, module)
+}
+
+// settle applies what the request says beside the manifest: another name, and where its relative paths begin.
+func (d *Daemon) settle(m *manifest.Manifest, req admin.DeployRequest, module *gate.Module) (*manifest.Manifest, *gate.Module, error) {
+	if req.Name != "" {
+		m.Rename(req.Name)
+	}
+	for i := range m.Grants.Dirs {
+		dir := &m.Grants.Dirs[i]
+		if filepath.IsAbs(dir.Host) {
+			continue
+		}
+		if req.Dir == "" {
+			return nil, nil, &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("the granted folder %s is relative", dir.Host),
+				Remedy: "write an absolute path"}
+		}
+		dir.Host = manifest.Resolve(req.Dir, dir.Host)
+	}
+	if limit := d.config.Timeouts.AppMax; m.Limits.Timeout > limit {
+		return nil, nil, &admin.Error{Kind: admin.ErrInvalid,
+			Detail: fmt.Sprintf("limits.timeout is %v, this daemon allows %v", m.Limits.Timeout, limit),
+			Remedy: "lower it, or raise timeouts.app_max in the daemon's configuration"}
+	}
+	if err := m.Validate(); err != nil {
+		return nil, nil, invalid(err)
+	}
+	return m, module, nil
+}
+
+// checkEntries makes sure that the module exports what the manifest's functions enter.
+func (c *candidate) checkEntries() error {
+	var checker strictyaml.Checker
+	for name, function := range c.manifest.Functions {
+		at := fmt.Sprintf("functions.%s.entry", name)
+		t, ok := c.types[function.Entry]
+		switch {
+		case !ok:
+			checker.Add(at, fmt.Sprintf("the module exports no function %q", function.Entry), c.suggest(function.Entry))
+		case !callable(t):
+			checker.Add(at, fmt.Sprintf("%q has type %s", function.Entry, t), "an entry takes nothing and returns nothing or an i32")
+		}
+	}
+	if err := checker.Err(); err != nil {
+		return invalid(err)
+	}
+	return nil
+}
+
+// suggest helps with an entry that is not there.
+func (c *candidate) suggest(entry string) string {
+	if near := strictyaml.Nearest(entry, c.names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Sprintf("it exports %q", c.names)
+}
+
+// compile gets the artifact of the candidate.
+func (d *Daemon) compile(ctx context.Context, c *candidate, progress func(admin.Progress)) (*aot.Artifact, error) {
+	progress(admin.Progress{Stage: stageCompile})
+	artifact, err := d.cache.Get(ctx, c.module.Code, func(stage string, done, total int64) {
+		progress(admin.Progress{Stage: stageCompile, Done: done, Total: total, Message: stage})
+	})
+	if err == nil {
+		return artifact, nil
+	}
+	var failed *aot.CompileError
+	switch {
+	case errors.As(err, &failed):
+		return nil, &admin.Error{Kind: admin.ErrInvalid, Detail: failed.Error(), Cause: err}
+	case errors.Is(err, aot.ErrBusy):
+		return nil, &admin.Error{Kind: admin.ErrLimit, Detail: err.Error(), Cause: err}
+	case errors.Is(err, aot.ErrClosed):
+		return nil, &admin.Error{Kind: admin.ErrUnavailable, Detail: "the daemon is stopping", Cause: err}
+	}
+	return nil, err
+}
+
+// made is a program and what it was loaded from.
+type made struct {
+	program  *pool.Program
+	artifact *aot.Artifact
+}
+
+// install starts one instance, persists the version, and switches over.
+func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candidate, built made,
+	progress func(admin.Progress),
+) (admin.DeployResult, error) {
+	d.deployMu.Lock()
+	defer d.deployMu.Unlock()
+	progress(admin.Progress{Stage: stageStart})
+	one, err := d.ready(&app.Version{App: c.manifest.App, Manifest: c.manifest}, c.manifest, built.program)
+	if err != nil {
+		built.program.Module.Close()
+		return admin.DeployResult{}, invalid(err)
+	}
+	one.key.Store(&built.artifact.Key)
+	if err := d.pool.Try(ctx, one.app); err != nil {
+		one.app.Retire()
+		return admin.DeployResult{}, &admin.Error{Kind: admin.ErrInvalid, Cause: err,
+			Detail: "an instance cannot be started: " + err.Error(), Remedy: "see 'edged logs " + string(c.manifest.App) + "'"}
+	}
+	table, err := d.routes(c.manifest.App, one)
+	if err != nil {
+		one.app.Retire()
+		return admin.DeployResult{}, conflict(err)
+	}
+	progress(admin.Progress{Stage: stageActivate})
+	version, err := d.persist(c.manifest, req)
+	if err != nil {
+		one.app.Retire()
+		return admin.DeployResult{}, fmt.Errorf("keep the version: %w", err)
+	}
+	one.version = version
+	d.serve(version.App, one, table)
+	return d.result(one), nil
+}
+
+// persist stages and activates a version: from here on it is what serves after a restart.
+func (d *Daemon) persist(m *manifest.Manifest, req admin.DeployRequest) (*app.Version, error) {
+	version, err := d.registry.Stage(m, req.Manifest, req.Module)
+	if err != nil {
+		return nil, err
+	}
+	return version, d.registry.Activate(version.App, version.ID)
+}
+
+// serve switches the routes over and retires what served before.
+func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) {
+	d.mu.Lock()
+	before := d.apps[name]
+	if one == nil {
+		delete(d.apps, name)
+	} else {
+		d.apps[name] = one
+	}
+	d.mu.Unlock()
+	d.router.Swap(table)
+	if before != nil {
+		before.app.Retire()
+	}
+	if one != nil {
+		d.logger.Info("deployed", "app", name, "version", one.version.ID)
+	}
+}
+
+// better swaps a better build of a module into every app that is made of it. The artifact cache calls it.
+func (d *Daemon) better(key aot.Key, artifact *aot.Artifact) {
+	for name, one := range d.deployed() {
+		if made := one.key.Load(); made == nil || *made != key {
+			continue // of another module, or not loaded yet: then it will find the better build by itself
+		}
+		c, err := recheck(one.version)
+		if err == nil {
+			var program *pool.Program
+			if program, err = c.program(d.engine, artifact); err == nil {
+				one.app.Replace(program)
+				d.logger.Info("optimised build in use", "app", name, "version", one.version.ID)
+				continue
+			}
+		}
+		d.logger.Error("optimised build not used", "app", name, "error", err)
+	}
+}
+
+// tidy removes the artifacts that no kept version is made of, and lets unfinished builds go on. It works beside the daemon,
+// one module after another.
+func (d *Daemon) tidy(ctx context.Context) {
+	keep := map[aot.Key]struct{}{d.cache.KeyOf(wasmedge.KeeperModule()): {}}
+	for _, name := range d.registry.Apps() {
+		versions, err := d.registry.Versions(name)
+		if err != nil {
+			d.logger.Warn("artifacts are not tidied", "app", name, "error", err)
+			return
+		}
+		for _, version := range versions {
+			if ctx.Err() != nil {
+				return
+			}
+			c, err := recheck(version)
+			if err != nil {
+				continue // it can not serve, so its artifact serves nobody
+			}
+			keep[d.cache.KeyOf(c.module.Code)] = struct{}{}
+			if version.Active {
+				d.improve(ctx, c)
+			}
+		}
+	}
+	d.building.Lock()
+	defer d.building.Unlock()
+	for _, one := range d.deployed() {
+		if key := one.key.Load(); key != nil {
+			keep[*key] = struct{}{} // deployed while this looked
+		}
+	}
+	if n, err := d.cache.GC(keep); err != nil || n > 0 {
+		d.logger.Info("artifacts tidied", "removed", n, "error", err)
+	}
+}
+
+// improve lets the cache finish a build that was only begun when the daemon ended.
+func (d *Daemon) improve(ctx context.Context, c *candidate) {
+	if artifact, ok := d.cache.Lookup(c.module.Code); ok && artifact.Final {
+		return
+	}
+	if _, err := d.cache.Get(ctx, c.module.Code, nil); err != nil && ctx.Err() == nil {
+		d.logger.Warn("module not compiled", "app", c.manifest.App, "error", err)
+	}
+}
+
+// functions returns what guests may import.
+func (d *Daemon) functions() []wasmedge.HostFunc { return d.engine.Functions() }
+
+// invalid reports an error of what the user gave.
+func invalid(err error) error {
+	var known *admin.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &admin.Error{Kind: admin.ErrInvalid, Detail: err.Error(), Cause: err}
+}
+
+func conflict(err error) error {
+	if errors.Is(err, router.ErrConflict) {
+		return &admin.Error{Kind: admin.ErrConflict, Detail: err.Error(), Cause: err, Remedy: "give one of them another http.path"}
+	}
+	return invalid(err)
+}

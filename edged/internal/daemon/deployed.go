@@ -1,0 +1,293 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"edged.dev/edge/edged/internal/app"
+	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/logring"
+	"edged.dev/edge/edged/internal/manifest"
+	"edged.dev/edge/edged/internal/pool"
+	"edged.dev/edge/edged/internal/router"
+	"edged.dev/edge/hostfn"
+	"edged.dev/edge/kvstore"
+	"edged.dev/edge/wasmedge"
+	"edged.dev/edge/wasmedge/aot"
+	"edged.dev/edge/wasmedge/gate"
+)
+
+// deployed is the version of an app that serves.
+type deployed struct {
+	version  *app.Version
+	app      *pool.App
+	abi      hostfn.ABI
+	warnings []string
+	key      atomic.Pointer[aot.Key] // what its program was made from; nil until it is loaded
+}
+
+// candidate is a module on its way to be deployed, or back into service: everything known of it.
+type candidate struct {
+	manifest *manifest.Manifest
+	module   *gate.Module
+	abi      hostfn.ABI
+	names    []string // of exported functions
+	types    map[string]wasmedge.FuncType
+	imports  gate.Table
+}
+
+// gateLimits are the limits for an app's module.
+func gateLimits(m *manifest.Manifest) gate.Limits {
+	limits := gate.DefaultLimits()
+	limits.MemoryPages = uint32(min(int64(m.Limits.Memory)/65536, 65536)) //nolint:gosec // bounded just here
+	return limits
+}
+
+// inspect passes a module through the loader gate and works out how it is spoken to.
+func inspect(m *manifest.Manifest, module *gate.Module) (*candidate, error) {
+	c := &candidate{manifest: m, module: module}
+	c.names, c.types = functionExports(module)
+	switch m.ABI {
+	case manifest.ABIEdged:
+		c.abi = hostfn.ABIEdged
+	case manifest.ABICGI:
+		c.abi = hostfn.ABICGI
+	case manifest.ABIStdio:
+		c.abi = hostfn.ABIStdio
+	case manifest.ABIAuto:
+		abi, err := hostfn.Detect(c.names)
+		if err != nil {
+			return nil, err
+		}
+		c.abi = abi
+	}
+	return c, nil
+}
+
+// program loads an artifact of the candidate.
+func (c *candidate) program(engine *wasmedge.Engine, artifact *aot.Artifact) (*pool.Program, error) {
+	module, err := load(engine, c.module, artifact)
+	if err != nil {
+		return nil, err
+	}
+	return &pool.Program{Module: module, StartUp: startUp(c.module, c.names, c.abi), Entries: c.types}, nil
+}
+
+// restore puts a version that was active when the daemon ended back into service.
+func (d *Daemon) restore(version *app.Version) error {
+	one, err := d.ready(version, version.Manifest, nil)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.apps[version.App] = one
+	return nil
+}
+
+// ready makes a version ready to serve. program is what has been loaded of it already, nil to load it when the first
+// request comes.
+func (d *Daemon) ready(version *app.Version, m *manifest.Manifest, program *pool.Program) (*deployed, error) {
+	guest, warnings, err := d.guest(m)
+	if err != nil {
+		return nil, err
+	}
+	one := &deployed{version: version, abi: guest.ABI, warnings: warnings}
+	spec := pool.Spec{
+		App: m.App, Guest: guest, Timeout: d.timeout(m), Concurrency: m.Limits.Concurrency, Reuse: m.Reuse,
+		Load: func() (*pool.Program, error) {
+			if first := program; first != nil {
+				program = nil
+				return first, nil
+			}
+			return d.reload(one)
+		},
+	}
+	for name, function := range m.Functions {
+		spec.Functions = append(spec.Functions, pool.FunctionSpec{
+			Name: name, Entry: function.Entry, Deadline: function.Deadline, Metric: d.metrics.Function(m.App, name),
+		})
+	}
+	one.app = pool.NewApp(spec)
+	return one, nil
+}
+
+// reload reads, checks and loads the module of a version again; it compiles it when its artifact is missing or damaged.
+func (d *Daemon) reload(one *deployed) (*pool.Program, error) {
+	begun := time.Now()
+	c, err := recheck(one.version)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := d.cache.Get(context.Background(), c.module.Code, nil)
+	if err != nil {
+		return nil, err
+	}
+	program, err := c.program(d.engine, artifact)
+	if err != nil {
+		return nil, err
+	}
+	one.key.Store(&artifact.Key)
+	d.logger.Debug("app loaded", "app", one.version.App, "version", one.version.ID, "took", time.Since(begun))
+	return program, nil
+}
+
+// recheck passes the module of a kept version through the gate again.
+func recheck(version *app.Version) (*candidate, error) {
+	module, err := version.ReadModule()
+	if err != nil {
+		return nil, err
+	}
+	checked, err := gate.Check(module, gateLimits(version.Manifest))
+	if err != nil {
+		return nil, err
+	}
+	return inspect(version.Manifest, checked)
+}
+
+// timeout is after what time a guest of the app is killed.
+func (d *Daemon) timeout(m *manifest.Manifest) time.Duration {
+	if m.Limits.Timeout == 0 {
+		return d.config.Timeouts.App
+	}
+	return min(m.Limits.Timeout, d.config.Timeouts.AppMax)
+}
+
+// guest makes what the invocations of an app share. Warnings are what is missing and can be given later.
+func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
+	space, err := d.store.Space(m.KV.Space, durability(m.KV.Durability))
+	if err != nil {
+		return nil, nil, err
+	}
+	secrets, warnings, err := d.secrets(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	abi := hostfn.ABIEdged
+	if _, command := m.Command(); command {
+		abi = hostfn.ABICGI
+		if m.ABI == manifest.ABIStdio {
+			abi = hostfn.ABIStdio
+		}
+	}
+	options := hostfn.AppOptions{
+		Name: string(m.App), ABI: abi, Space: space, Config: m.Grants.Config, Secrets: secrets,
+		Log: logSink{d.logs.Ring(m.App)}, Node: d.node(), Software: "edged/" + d.version,
+	}
+	for _, dir := range m.Grants.Dirs {
+		options.Dirs = append(options.Dirs, hostfn.Dir{Guest: dir.Guest, Host: dir.Host, ReadOnly: dir.ReadOnly})
+	}
+	guest, err := hostfn.NewApp(options)
+	return guest, warnings, err
+}
+
+func durability(d manifest.Durability) kvstore.Durability {
+	switch d {
+	case manifest.DurabilityBatched:
+		return kvstore.Batched
+	case manifest.DurabilityMemory:
+		return kvstore.Memory
+	case manifest.DurabilitySync:
+	}
+	return kvstore.Sync
+}
+
+// node names this box to guests: its host name.
+func (d *Daemon) node() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// maxSecretBytes bounds a secret's file.
+const maxSecretBytes = 64 << 10
+
+// secrets reads the secrets that the manifest names from DATA/secrets/APP/NAME, a file each.
+func (d *Daemon) secrets(m *manifest.Manifest) (map[string]string, []string, error) {
+	values := make(map[string]string)
+	var warnings []string
+	for _, name := range m.Grants.Secrets {
+		path := filepath.Join(d.config.Data, "secrets", string(m.App), name)
+		value, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			warnings = append(warnings, fmt.Sprintf("secret %s has no value; write it to %s and deploy again", name, path))
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("read secret %s: %w", name, err)
+		case len(value) > maxSecretBytes:
+			return nil, nil, fmt.Errorf("secret %s: %s has %d bytes, %d is the limit", name, path, len(value), maxSecretBytes)
+		}
+		values[name] = strings.TrimSuffix(string(value), "\n")
+	}
+	return values, warnings, nil
+}
+
+// logSink writes what guests log to the app's ring.
+type logSink struct{ ring *logring.Ring }
+
+// Log implements hostfn.LogSink.
+func (s logSink) Log(line hostfn.LogLine) {
+	s.ring.Append(logring.Entry{
+		Time: line.Time, App: invoke.AppName(line.App), Function: invoke.FunctionName(line.Function),
+		Level: logring.Level(line.Level), Text: line.Text,
+	})
+}
+
+// reroute builds the routes of all apps that serve and swaps them in.
+func (d *Daemon) reroute() error {
+	table, err := d.routes("", nil)
+	if err != nil {
+		return err
+	}
+	d.router.Swap(table)
+	return nil
+}
+
+// routes builds the table that holds when name is served by one; a nil one leaves the app out, and an empty name changes
+// nothing.
+func (d *Daemon) routes(name invoke.AppName, one *deployed) (*router.Table, error) {
+	apps := d.deployed()
+	if name != "" {
+		delete(apps, name)
+	}
+	if one != nil {
+		apps[name] = one
+	}
+	var entries []router.Entry
+	for _, a := range apps {
+		entries = append(entries, a.entries()...)
+	}
+	return router.Build(entries)
+}
+
+// entries returns the routes of the app.
+func (a *deployed) entries() []router.Entry {
+	m := a.version.Manifest
+	var entries []router.Entry
+	for name, function := range m.Functions {
+		entries = append(entries, router.Entry{
+			App: m.App, Function: name, Methods: function.HTTP.Methods, Path: m.Route(name), Target: a.app.Function(name),
+		})
+	}
+	return entries
+}
+
+// deployed returns a copy of the map of what serves.
+func (d *Daemon) deployed() map[invoke.AppName]*deployed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	apps := make(map[invoke.AppName]*deployed, len(d.apps))
+	for name, one := range d.apps {
+		apps[name] = one
+	}
+	return apps
+}
