@@ -87,16 +87,19 @@ func (l Limits) withDefaults() Limits {
 
 // AppOptions say what an app may use. Only Name is required; what is left out is not granted.
 type AppOptions struct {
-	Name     string
-	ABI      ABI
-	Space    Space             // nil: no key-value store, every kv function answers Denied
-	Config   map[string]string // what config_get answers
-	Secrets  map[string]string // what secret_get answers
-	Dirs     []Dir
-	Limits   Limits
-	Log      LogSink // nil: lines are dropped
-	Node     string  // this node's name
-	Software string  // SERVER_SOFTWARE of a command; default "edged"
+	Name    string
+	ABI     ABI
+	Space   Space             // nil: no key-value store, every kv function answers Denied
+	Config  map[string]string // what config_get answers
+	Secrets map[string]string // what secret_get answers
+	Dirs    []Dir
+	Limits  Limits
+	Log     LogSink // nil: lines are dropped
+	// Args and Environ are what a module that is not spoken to in CGI gets as its arguments, after its name, and as its
+	// environment, NAME=value each.
+	Args, Environ []string
+	Node          string // this node's name
+	Software      string // SERVER_SOFTWARE of a command; default "edged"
 }
 
 // App is what all invocations of one app share. It is immutable; any goroutine may use it.

@@ -135,7 +135,7 @@ func special(mode uint32) bool {
 func (o *opening) systemFlags(slash bool) int {
 	flags := unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY | systemFlags(uint16(o.fdflags))
 	switch write := o.base&o.dir.inherits&rightFDWrite != 0; {
-	case o.flags&openDirectory != 0 || !write:
+	case !write:
 		flags |= unix.O_RDONLY
 	case o.base&o.dir.inherits&rightFDRead != 0:
 		flags |= unix.O_RDWR

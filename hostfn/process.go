@@ -31,7 +31,8 @@ type process struct {
 
 func (pr *process) reset() { *pr = process{args: pr.args[:0], environ: pr.environ[:0]} }
 
-// makeProcess makes arguments and environment: those of CGI for a command in that form, else the app's name and nothing.
+// makeProcess makes arguments and environment: those of CGI for a command in that form, else the app's name and what the
+// app was given.
 func (e *Env) makeProcess() {
 	if e.process.made {
 		return
@@ -42,7 +43,8 @@ func (e *Env) makeProcess() {
 		e.process.environ = e.cgiEnviron(e.process.environ)
 		return
 	}
-	e.process.args = append(e.process.args, e.app.Name)
+	e.process.args = append(append(e.process.args, e.app.Name), e.app.Args...)
+	e.process.environ = append(e.process.environ, e.app.Environ...)
 }
 
 // argsGet reads the arguments.
