@@ -4,17 +4,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"golang.org/x/term"
 
+	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/cli"
 	"edged.dev/edge/edged/internal/config"
+	"edged.dev/edge/edged/internal/daemon"
 	"edged.dev/edge/edged/internal/manifest"
 	"edged.dev/edge/sdk"
+	"edged.dev/edge/wasmedge"
 	"edged.dev/edge/wasmedge/aot"
 )
 
@@ -57,6 +63,10 @@ func dependencies() cli.Deps {
 		Stderr:         os.Stderr,
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Engine:         "WasmEdge " + wasmedge.Version(),
+		Serve:          serve,
+		RunModule:      runModule,
+		Compile:        compile,
 		CompileChild:   aot.ChildMain,
 		ManifestSchema: func() ([]byte, error) { return manifest.Schema(), nil },
 		ModulePath:     modulePath,
@@ -71,4 +81,43 @@ func modulePath(name string, text []byte) (string, error) {
 		return "", err
 	}
 	return m.Module, nil
+}
+
+// serve runs the daemon.
+func serve(ctx context.Context, o cli.ServeOptions) error {
+	loaded, err := config.Load(config.Options{File: o.ConfigFile, Flags: o.Flags})
+	if err != nil {
+		return err
+	}
+	d, err := daemon.New(daemon.Options{Config: loaded, Version: version, Logger: logger(o.Stderr, loaded.Log)})
+	if err != nil {
+		return err
+	}
+	err = d.Run(ctx, func(r daemon.Ready) error { return o.Ready(cli.Ready(r)) })
+	return errors.Join(err, d.Close())
+}
+
+func logger(w io.Writer, l config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.SlogLevel()}
+	if l.Format == config.FormatJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func runModule(ctx context.Context, o cli.RunOptions) (int, error) {
+	return daemon.RunModule(ctx, daemon.RunOptions{
+		File: o.File, Module: o.Module, Args: o.Args, Dirs: o.Dirs, Env: o.Env, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
+		Timeout: o.Timeout,
+	})
+}
+
+func compile(ctx context.Context, o cli.CompileOptions) (cli.CompileResult, error) {
+	result, err := daemon.Compile(ctx, o.File, o.Module, o.Output, func(stage string, done, total int64) {
+		o.Progress(admin.Progress{Stage: "compile", Done: done, Total: total, Message: stage})
+	})
+	if err != nil {
+		return cli.CompileResult{}, err
+	}
+	return cli.CompileResult{Bytes: result.Bytes, Exports: result.Exports, Imports: daemon.ImportList(result.Imports)}, nil
 }

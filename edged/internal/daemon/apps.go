@@ -94,15 +94,15 @@ func (d *Daemon) inspectModule(one *deployed, detail *admin.AppDetail) error {
 	if err != nil {
 		detail.Warnings = append(detail.Warnings, err.Error())
 	}
-	detail.Imports = imports(table)
+	detail.Imports = ImportList(table)
 	if artifact, ok := d.cache.Lookup(checked.Code); ok && !artifact.Final {
 		detail.State = "optimising"
 	}
 	return nil
 }
 
-// imports turns the gate's import table into the API's.
-func imports(table gate.Table) []admin.Import {
+// ImportList turns the gate's import table into the API's.
+func ImportList(table gate.Table) []admin.Import {
 	var list []admin.Import
 	for _, row := range table {
 		list = append(list, admin.Import{

@@ -50,7 +50,7 @@ func (d *Daemon) Deploy(ctx context.Context, req admin.DeployRequest, progress f
 	if err != nil {
 		return admin.DeployResult{}, err
 	}
-	result.Imports = imports(c.imports)
+	result.Imports = ImportList(c.imports)
 	result.Optimising = !artifact.Final
 	return result, nil
 }
