@@ -22,8 +22,14 @@ type engineOptions struct {
 	logger   *slog.Logger
 }
 
+// compileChild starts this binary as a compiler: "edged compile" without arguments.
+func compileChild() []string { return []string{"/proc/self/exe", "compile"} }
+
 // openEngine opens the artifact cache and, over it, the one engine of the process. The caller closes the cache.
 func openEngine(o engineOptions) (*wasmedge.Engine, *aot.Cache, error) {
+	if o.child == nil {
+		o.child = compileChild()
+	}
 	cache, err := aot.Open(aot.Options{
 		Dir: o.dir, Self: o.child, Logger: o.logger,
 		Limits: aot.ChildLimits{MemoryBytes: int64(o.compile.Memory), CPU: o.compile.CPU, Wall: o.compile.Wall},

@@ -281,7 +281,7 @@ func Compile(ctx context.Context, file string, module []byte, output string, pro
 	}
 	defer os.RemoveAll(dir)
 	limits := config.Default().Compile
-	cache, err := aot.Open(aot.Options{Dir: dir, LargeBytes: 1 << 30, Limits: aot.ChildLimits{
+	cache, err := aot.Open(aot.Options{Dir: dir, Self: compileChild(), LargeBytes: 1 << 30, Limits: aot.ChildLimits{
 		MemoryBytes: int64(limits.Memory), CPU: limits.CPU, Wall: limits.Wall, FirstWall: limits.Wall,
 	}})
 	if err != nil {
