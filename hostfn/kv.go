@@ -223,7 +223,8 @@ const (
 // Result: the length of the packed results, copied when they fit. When they do not, the batch has been applied all the
 // same: ask again with opsl 0, which runs nothing and gives the results of the latest batch (0 without one).
 // Conflict when a cas found another value; Invalid for operations that are not packed as above; Limit above
-// Limits.BatchOps; TooLarge above Limits.BatchBytes. After these nothing has been applied.
+// Limits.BatchOps; TooLarge when the operations or the values they read are above Limits.BatchBytes. After these nothing
+// has been applied.
 func kvBatch(e *Env, p []uint64) (Result, error) {
 	raw, err := e.bytes("ops", p[0], p[1])
 	if err != nil {
@@ -244,6 +245,9 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 	if result != 0 {
 		return result, nil
 	}
+	if !e.resultsFit(ops) {
+		return TooLarge, nil
+	}
 	results, err := e.app.Space.Apply(e.ctx, ops)
 	if err != nil {
 		return e.result(err), nil
@@ -254,6 +258,37 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 	}
 	e.results = packed
 	return e.give(p[2], p[3], packed)
+}
+
+// resultsFit reports whether the values that the operations read stay within Limits.BatchBytes: a batch of few bytes could
+// name one large value again and again. It goes by what is there now and what the batch itself writes, and looks only
+// when there are enough reads for it to matter.
+func (e *Env) resultsFit(ops []kvstore.Op) bool {
+	reads := 0
+	for _, op := range ops {
+		if op.Kind == kvstore.OpGet {
+			reads++
+		}
+	}
+	if reads <= e.app.Limits.BatchBytes/kvstore.MaxValueBytes {
+		return true
+	}
+	sizes := make(map[string]int)
+	for _, op := range ops {
+		sizes[string(op.Key)] = max(sizes[string(op.Key)], len(op.Value))
+	}
+	for key, size := range sizes {
+		// An error shows again, and counts, when the batch runs.
+		e.scratch, _ = e.app.Space.Get([]byte(key), e.scratch[:0])
+		sizes[key] = max(size, len(e.scratch))
+	}
+	total := 0
+	for _, op := range ops {
+		if op.Kind == kvstore.OpGet {
+			total += sizes[string(op.Key)]
+		}
+	}
+	return total <= e.app.Limits.BatchBytes
 }
 
 // unpackBatch reads packed operations; Invalid or Limit when it cannot. Keys and values alias raw; expected values, which

@@ -325,6 +325,22 @@ func TestKVBatch(t *testing.T) {
 	})
 }
 
+func TestKVBatchOfLargeReads(t *testing.T) {
+	g := newGuest(t, AppOptions{Space: newSpace(), Limits: Limits{BatchBytes: 1000}})
+	large := strings.Repeat("v", 300)
+	read := batchOp(batchGet, "k", "", "")
+	run := func(ops ...[]byte) int32 {
+		g.rewind()
+		raw := slices.Concat(ops...)
+		p := int(g.put(raw))
+		return g.edged("kv_batch", p, len(raw), g.room(2000), 2000)
+	}
+	wantEq(t, "reads within the limit", run(batchOp(batchSet, "k", large, ""), read, read, read), 4*8+900)
+	wantEq(t, "four reads", run(read, read, read, read), -4)
+	wantEq(t, "four reads of what the batch writes", run(batchOp(batchSet, "k", large, ""), read, read, read, read), -4)
+	wantEq(t, "four reads of a small one", run(batchOp(batchSet, "k", "x", ""), read, read, read), 4*8+3)
+}
+
 func FuzzUnpackBatch(f *testing.F) {
 	f.Add(slices.Concat(batchOp(batchCas, "k", "-", ""), batchOp(batchSet, "a", "b", "")))
 	f.Add(batchOp(batchDelete, "key", "", ""))
