@@ -107,6 +107,9 @@ func serve(tb testing.TB, s setup) *site {
 	w := newWorkers(tb, s.jobs)
 	entries := []router.Entry{
 		{App: "t", Function: "echo", Target: target{"echo", echo}},
+		{App: "t", Function: "brief", Deadline: time.Minute, Target: target{"brief", func(inv *invoke.Invocation) invoke.Result {
+			return invoke.Result{Body: []byte(inv.Deadline.Sub(inv.Stamps.Arrived).String())}
+		}}},
 		{App: "t", Function: "post", Methods: []string{"POST"}, Target: target{"post", echo}},
 	}
 	for name, g := range s.guests {

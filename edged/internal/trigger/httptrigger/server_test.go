@@ -452,6 +452,38 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// TestNothingBehindTheLastRequest sends a request behind one that ends the connection: it must not run.
+func TestNothingBehindTheLastRequest(t *testing.T) {
+	s := serve(t, setup{})
+	for _, last := range []string{get("/t/echo", "Connection: close"), "GET /t/echo HTTP/1.0\r\n\r\n"} {
+		c := s.dial(t)
+		c.send("%s%s", last, post("/t/post", "late"))
+		c.expect(200)
+		c.ended()
+	}
+	if n := s.called("post"); n != 0 {
+		t.Errorf("%d requests ran", n)
+	}
+}
+
+// TestDeadlines: of the caller's and the function's own deadline the earlier one counts.
+func TestDeadlines(t *testing.T) {
+	s := serve(t, setup{})
+	c := s.dial(t)
+	for header, want := range map[string]string{"": "1m0s", "X-Edged-Deadline-Ms: 1000": "1s", "X-Edged-Deadline-Ms: 61000": "1m0s"} {
+		fields := []string{"X: y"}
+		if header != "" {
+			fields = append(fields, header)
+		}
+		for _, request := range []string{get("/t/brief", fields...), post("/t/brief", "body", fields...)} {
+			c.send("%s", request)
+			if a := c.expect(200); a.body != want {
+				t.Errorf("%q: the deadline is after %s, want %s", header, a.body, want)
+			}
+		}
+	}
+}
+
 func TestExpectContinue(t *testing.T) {
 	gate := make(chan struct{})
 	s := serve(t, setup{guests: map[invoke.FunctionName]guest{

@@ -278,6 +278,7 @@ func smuggling() []smuggleCase {
 		chunk("chunk size ends with cr", "5\rhello\r\n0\r\n\r\n"),
 		chunk("chunk ends with lf", "5\r\nhello\n0\r\n\r\n"),
 		chunk("chunk ends with cr", "5\r\nhello\r0\r\n\r\n"),
+		chunk("chunk ends with a byte and lf", "5\r\nhelloX\n0\r\n\r\n"),
 		chunk("chunk ends with nothing", "5\r\nhello0\r\n\r\n"),
 		chunk("chunk longer than its size", "3\r\nhello\r\n0\r\n\r\n"),
 		chunk("chunk shorter than its size", "7\r\nhello\r\n0\r\n\r\n"),
