@@ -69,7 +69,7 @@ func (k TrapKind) String() string {
 }
 
 // Trap is the error of a guest that was stopped in the middle. Its instance must not be used again.
-type Trap struct {
+type Trap struct { //nolint:errname // trap is the word of the specification
 	Kind TrapKind
 	// Message is the engine's own words when they say more than the kind; else empty.
 	Message string
@@ -100,6 +100,6 @@ func (e *ExitError) Error() string { return fmt.Sprintf("guest exited with code 
 
 // Is reports a guest's exit as equal to another of the same code.
 func (e *ExitError) Is(target error) bool {
-	other, ok := target.(*ExitError) //nolint:errorlint // Is compares this one error; the chain is errors.Is's to walk
+	other, ok := target.(*ExitError)
 	return ok && other.Code == e.Code
 }

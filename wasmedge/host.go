@@ -1,6 +1,9 @@
 package wasmedge
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ValType is a WebAssembly value type in its binary encoding (core specification 5.3).
 type ValType byte
@@ -40,14 +43,11 @@ func (t FuncType) String() string {
 }
 
 func tuple(types []ValType) string {
-	text := "("
+	names := make([]string, len(types))
 	for i, t := range types {
-		if i > 0 {
-			text += ", "
-		}
-		text += t.String()
+		names[i] = t.String()
 	}
-	return text + ")"
+	return "(" + strings.Join(names, ", ") + ")"
 }
 
 func results(types []ValType) string {

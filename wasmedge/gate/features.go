@@ -4,26 +4,36 @@ package gate
 type feature struct{ name, remedy string }
 
 var (
-	featureExceptions = feature{"exception handling",
-		"build with -fno-exceptions (C++), -sSUPPORT_LONGJMP=0 (C), or panic=abort (Rust)"}
-	featureThreads = feature{"threads and atomics",
-		"build for one thread: without -pthread, -matomics and --shared-memory"}
+	featureExceptions = feature{
+		"exception handling",
+		"build with -fno-exceptions (C++), -sSUPPORT_LONGJMP=0 (C), or panic=abort (Rust)",
+	}
+	featureThreads = feature{
+		"threads and atomics",
+		"build for one thread: without -pthread, -matomics and --shared-memory",
+	}
 	featureTailCalls   = feature{"tail calls", "build with -mno-tail-call"}
 	featureMultiMemory = feature{"more than one memory", "link into one memory: without -mmultimemory"}
 	featureMemory64    = feature{"64-bit memory or tables", "build for wasm32 instead of wasm64"}
-	featureGC          = feature{"garbage collection",
-		"choose a compiler target that keeps its heap in linear memory instead of WasmGC"}
+	featureGC          = feature{
+		"garbage collection",
+		"choose a compiler target that keeps its heap in linear memory instead of WasmGC",
+	}
 	featureFunctionRefs  = feature{"typed function references", "build without -mgc and typed function references"}
 	featureStackSwitch   = feature{"stack switching", "build without stack switching"}
 	featureRelaxedSIMD   = feature{"relaxed SIMD", "build with -mno-relaxed-simd; -msimd128 alone is fine"}
 	featureHalfPrecision = feature{"half-precision floats", "build with -mno-fp16"}
 	featureWide          = feature{"wide arithmetic", "build with -mno-wide-arithmetic"}
-	featureExtendedConst = feature{"extended constant expressions",
-		"build with -mno-extended-const, and without -fPIC"}
+	featureExtendedConst = feature{
+		"extended constant expressions",
+		"build with -mno-extended-const, and without -fPIC",
+	}
 	featurePageSizes = feature{"a custom page size", "link without --page-size"}
-	featureImports   = feature{"an import that is not a function",
+	featureImports   = feature{
+		"an import that is not a function",
 		"link a complete module with its own memory, tables and globals: without --import-memory, --import-table, " +
-			"-fPIC and -shared; an object file (.o) must be linked first"}
+			"-fPIC and -shared; an object file (.o) must be linked first",
+	}
 )
 
 // refusedOpcode returns the feature that an opcode without a prefix, or a prefix, belongs to when edged does not run it.

@@ -100,8 +100,10 @@ func guests() []guest {
 		{"c debug", "main.c", cLibc, with(clang, "-g", "-O0"), true},
 		{"c reactor", "main.c", cLibc, with(clang, "-O2", "-mexec-model=reactor", "-Wl,--export=__main_argc_argv,--export-table"), true},
 		{"c bare", "main.c", cBare, bare, false},
-		{"c bare, simd and bulk memory", "main.c", cBare,
-			with(bare, "-msimd128", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint", "-mmultivalue"), false},
+		{
+			"c bare, simd and bulk memory", "main.c", cBare,
+			with(bare, "-msimd128", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint", "-mmultivalue"), false,
+		},
 		{"c bare, position in code", "main.c", cBare, with(bare, "-Wl,--emit-relocs"), false},
 	}
 }

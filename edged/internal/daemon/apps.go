@@ -50,8 +50,10 @@ func (d *Daemon) find(name invoke.AppName) (*deployed, error) {
 			return nil, &admin.Error{Kind: admin.ErrUnavailable, Detail: damage.Err.Error(), Cause: damage.Err}
 		}
 	}
-	return nil, &admin.Error{Kind: admin.ErrNotFound, Detail: fmt.Sprintf("no app %q is deployed", name),
-		Remedy: "'edged ls' lists the apps"}
+	return nil, &admin.Error{
+		Kind: admin.ErrNotFound, Detail: fmt.Sprintf("no app %q is deployed", name),
+		Remedy: "'edged ls' lists the apps",
+	}
 }
 
 // Inspect implements admin.Apps.

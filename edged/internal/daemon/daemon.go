@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,8 +83,11 @@ func New(options Options) (*Daemon, error) {
 		name string
 		open func(Options) error
 	}{
-		{"data folder", d.openData}, {"engine", d.openEngine}, {"key-value store", d.openStore},
-		{"scheduler", d.openScheduler}, {"apps", d.openApps},
+		{"data folder", d.openData},
+		{"engine", d.openEngine},
+		{"key-value store", d.openStore},
+		{"scheduler", d.openScheduler},
+		{"apps", d.openApps},
 	}
 	for _, step := range steps {
 		if err := step.open(options); err != nil {
@@ -100,8 +104,8 @@ func (d *Daemon) closing(f func() error) { d.closers = append(d.closers, f) }
 // has. A second Close does nothing.
 func (d *Daemon) Close() error {
 	var failed []error
-	for i := len(d.closers) - 1; i >= 0; i-- {
-		failed = append(failed, d.closers[i]())
+	for _, closer := range slices.Backward(d.closers) {
+		failed = append(failed, closer())
 	}
 	d.closers = nil
 	return errors.Join(failed...)
@@ -244,6 +248,7 @@ func (d *Daemon) listen(ctx context.Context) error {
 
 func makeDirs(paths ...string) error {
 	for _, path := range paths {
+		//nolint:gosec // everybody may pass; the sockets have modes of their own
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("make the folder of a socket: %w", err)
 		}

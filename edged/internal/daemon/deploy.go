@@ -67,8 +67,10 @@ func (d *Daemon) check(req admin.DeployRequest) (*candidate, error) {
 	}
 	c.imports, err = gate.Bind(module.Imports, provided(d.functions()))
 	if err != nil {
-		return nil, &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("%v\n\n%s", err, c.imports), Cause: err,
-			Remedy: "build the module against the interfaces that 'edged' provides; see docs/ABI.md"}
+		return nil, &admin.Error{
+			Kind: admin.ErrInvalid, Detail: fmt.Sprintf("%v\n\n%s", err, c.imports), Cause: err,
+			Remedy: "build the module against the interfaces that 'edged' provides; see docs/ABI.md",
+		}
 	}
 	if err := c.checkEntries(); err != nil {
 		return nil, err
@@ -116,15 +118,19 @@ func (d *Daemon) settle(m *manifest.Manifest, req admin.DeployRequest, module *g
 			continue
 		}
 		if req.Dir == "" {
-			return nil, nil, &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("the granted folder %s is relative", dir.Host),
-				Remedy: "write an absolute path"}
+			return nil, nil, &admin.Error{
+				Kind: admin.ErrInvalid, Detail: fmt.Sprintf("the granted folder %s is relative", dir.Host),
+				Remedy: "write an absolute path",
+			}
 		}
 		dir.Host = manifest.Resolve(req.Dir, dir.Host)
 	}
 	if limit := d.config.Timeouts.AppMax; m.Limits.Timeout > limit {
-		return nil, nil, &admin.Error{Kind: admin.ErrInvalid,
+		return nil, nil, &admin.Error{
+			Kind:   admin.ErrInvalid,
 			Detail: fmt.Sprintf("limits.timeout is %v, this daemon allows %v", m.Limits.Timeout, limit),
-			Remedy: "lower it, or raise timeouts.app_max in the daemon's configuration"}
+			Remedy: "lower it, or raise timeouts.app_max in the daemon's configuration",
+		}
 	}
 	if err := m.Validate(); err != nil {
 		return nil, nil, invalid(err)
@@ -201,8 +207,10 @@ func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candid
 	one.key.Store(&built.artifact.Key)
 	if err := d.pool.Try(ctx, one.app); err != nil {
 		one.app.Retire()
-		return admin.DeployResult{}, &admin.Error{Kind: admin.ErrInvalid, Cause: err,
-			Detail: "an instance cannot be started: " + err.Error(), Remedy: "see 'edged logs " + string(c.manifest.App) + "'"}
+		return admin.DeployResult{}, &admin.Error{
+			Kind: admin.ErrInvalid, Cause: err,
+			Detail: "an instance cannot be started: " + err.Error(), Remedy: "see 'edged logs " + string(c.manifest.App) + "'",
+		}
 	}
 	table, err := d.routes(c.manifest.App, one)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -285,9 +286,5 @@ func (a *deployed) entries() []router.Entry {
 func (d *Daemon) deployed() map[invoke.AppName]*deployed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	apps := make(map[invoke.AppName]*deployed, len(d.apps))
-	for name, one := range d.apps {
-		apps[name] = one
-	}
-	return apps
+	return maps.Clone(d.apps)
 }

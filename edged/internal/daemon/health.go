@@ -51,8 +51,10 @@ func (d *Daemon) Doctor(ctx context.Context) ([]admin.Check, error) {
 		d.checkDisk(), checkDescriptors(), checkAddressSpace(), d.checkClock(), d.checkApps(),
 	}
 	for _, setting := range d.config.Settings() {
-		checks = append(checks, admin.Check{Name: "setting " + setting.Key, State: admin.CheckOK,
-			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source)})
+		checks = append(checks, admin.Check{
+			Name: "setting " + setting.Key, State: admin.CheckOK,
+			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source),
+		})
 	}
 	return checks, ctx.Err()
 }
@@ -115,6 +117,8 @@ func (d *Daemon) checkApps() admin.Check {
 	if len(damaged) == 0 {
 		return admin.Check{Name: "apps", State: admin.CheckOK, Detail: fmt.Sprintf("%d deployed, all intact", len(d.deployed()))}
 	}
-	return admin.Check{Name: "apps", State: admin.CheckFail, Detail: damaged[0].Err.Error(),
-		Remedy: "deploy it again, or restore " + filepath.Join(d.config.Data, "apps") + " from a copy"}
+	return admin.Check{
+		Name: "apps", State: admin.CheckFail, Detail: damaged[0].Err.Error(),
+		Remedy: "deploy it again, or restore " + filepath.Join(d.config.Data, "apps") + " from a copy",
+	}
 }

@@ -46,8 +46,10 @@ func (d *Daemon) system(inv *invoke.Invocation) {
 	case "/_edged/metrics":
 		go d.answerMetrics(inv) // writing them takes longer than an event loop may be held
 	default:
-		inv.Done(inv, invoke.Result{Err: &invoke.Error{Kind: invoke.ErrNotFound,
-			Detail: "the paths below /_edged/ are livez, readyz and metrics"}})
+		inv.Done(inv, invoke.Result{Err: &invoke.Error{
+			Kind:   invoke.ErrNotFound,
+			Detail: "the paths below /_edged/ are livez, readyz and metrics",
+		}})
 	}
 }
 
@@ -57,13 +59,17 @@ func (d *Daemon) answerMetrics(inv *invoke.Invocation) {
 		inv.Done(inv, invoke.Result{Err: err})
 		return
 	}
-	inv.Done(inv, invoke.Result{Status: 200, Body: out.Bytes(),
-		Headers: []invoke.Header{{Name: "Content-Type", Value: "text/plain; version=0.0.4; charset=utf-8"}}})
+	inv.Done(inv, invoke.Result{
+		Status: 200, Body: out.Bytes(),
+		Headers: []invoke.Header{{Name: "Content-Type", Value: "text/plain; version=0.0.4; charset=utf-8"}},
+	})
 }
 
 func text(status int, body string) invoke.Result {
-	return invoke.Result{Status: status, Body: []byte(body),
-		Headers: []invoke.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}}}
+	return invoke.Result{
+		Status: status, Body: []byte(body),
+		Headers: []invoke.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}},
+	}
 }
 
 // sent counts an invocation that has been answered.
@@ -139,8 +145,10 @@ func (d *Daemon) invocation(req admin.InvokeRequest) (*invoke.Invocation, error)
 	}
 	fn := one.app.Function(name)
 	if fn == nil {
-		return nil, &admin.Error{Kind: admin.ErrNotFound, Detail: fmt.Sprintf("app %s has no function %q", req.App, name),
-			Remedy: fmt.Sprintf("'edged inspect %s' lists its functions", req.App)}
+		return nil, &admin.Error{
+			Kind: admin.ErrNotFound, Detail: fmt.Sprintf("app %s has no function %q", req.App, name),
+			Remedy: fmt.Sprintf("'edged inspect %s' lists its functions", req.App),
+		}
 	}
 	method := req.Method
 	if method == "" {
@@ -175,8 +183,10 @@ func only(one *deployed) (invoke.FunctionName, error) {
 		return name, nil
 	}
 	if len(m.Functions) != 1 {
-		return "", &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("app %s has %d functions", m.App, len(m.Functions)),
-			Remedy: fmt.Sprintf("name one: 'edged invoke %s/FUNCTION'; 'edged inspect %s' lists them", m.App, m.App)}
+		return "", &admin.Error{
+			Kind: admin.ErrInvalid, Detail: fmt.Sprintf("app %s has %d functions", m.App, len(m.Functions)),
+			Remedy: fmt.Sprintf("name one: 'edged invoke %s/FUNCTION'; 'edged inspect %s' lists them", m.App, m.App),
+		}
 	}
 	for name := range m.Functions {
 		return name, nil

@@ -119,7 +119,7 @@ func runOnce(ctx context.Context, o RunOptions, engine *wasmedge.Engine, module 
 	if err != nil {
 		return 0, err
 	}
-	defer guest.Close()
+	defer func() { _ = guest.Close() }() // directories; nothing to be told
 	input, err := runInput(o.Stdin)
 	if err != nil {
 		return 0, err
@@ -279,7 +279,7 @@ func Compile(ctx context.Context, file string, module []byte, output string, pro
 	if err != nil {
 		return CompileResult{}, fmt.Errorf("make a folder for compiled code: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	limits := config.Default().Compile
 	cache, err := aot.Open(aot.Options{Dir: dir, Self: compileChild(), LargeBytes: 1 << 30, Limits: aot.ChildLimits{
 		MemoryBytes: int64(limits.Memory), CPU: limits.CPU, Wall: limits.Wall, FirstWall: limits.Wall,

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// AppName and FunctionName are lower-case names as the manifest allows them: [a-z0-9][a-z0-9_-]{0,62}.
-type (
-	AppName      string
-	FunctionName string
-)
+// AppName is a lower-case name as the manifest allows it: [a-z0-9][a-z0-9_-]{0,62}.
+type AppName string
+
+// FunctionName is a lower-case name as the manifest allows it: [a-z0-9][a-z0-9_-]{0,62}.
+type FunctionName string
 
 // Source is what started an invocation; it is the value of the trigger label in metrics and of meta "trigger".
 type Source string

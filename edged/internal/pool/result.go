@@ -48,8 +48,10 @@ func (w *worker) failure(fn *Function, out hostfn.Output, err error, killed stri
 	case errors.Is(out.Err, invoke.ErrDraining):
 		return &invoke.Error{Kind: invoke.ErrDraining, Cause: out.Err}
 	case errors.Is(err, wasmedge.ErrTooManyMemories):
-		return &invoke.Error{Kind: invoke.ErrQueueFull, Detail: "every linear memory of this node is in use", Cause: err,
-			RetryAfter: time.Second}
+		return &invoke.Error{
+			Kind: invoke.ErrQueueFull, Detail: "every linear memory of this node is in use", Cause: err,
+			RetryAfter: time.Second,
+		}
 	case errors.Is(out.Err, hostfn.ErrOutputLimit):
 		return &invoke.Error{Kind: invoke.ErrGuest, Detail: out.Err.Error(), Cause: out.Err}
 	case out.GuestError != "":

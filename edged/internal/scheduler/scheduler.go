@@ -36,9 +36,6 @@ const (
 // left. Who submitted the invocation routes it again.
 var ErrRetired = errors.New("this version has been taken out of service")
 
-// ErrClosed: the scheduler has been closed.
-var ErrClosed = errors.New("the scheduler is closed")
-
 // Runner runs invocations on one worker's thread, one at a time.
 type Runner interface {
 	// Run runs the invocation to its end, which is bounded by the function's own timeout. It is called on the thread that
@@ -160,8 +157,10 @@ func (s *Scheduler) admit(inv *invoke.Invocation, job Job) error {
 	}
 	if len(s.queue) >= s.options.Queue {
 		s.reject(RejectQueueFull)
-		return &invoke.Error{Kind: invoke.ErrQueueFull, RetryAfter: retryAfter,
-			Detail: fmt.Sprintf("%d invocations wait already", len(s.queue))}
+		return &invoke.Error{
+			Kind: invoke.ErrQueueFull, RetryAfter: retryAfter,
+			Detail: fmt.Sprintf("%d invocations wait already", len(s.queue)),
+		}
 	}
 	inv.Stamps.Queued = time.Now()
 	heap.Push(&s.queue, waiting{inv: inv, due: due(inv, job)})
