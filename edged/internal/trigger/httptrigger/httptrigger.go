@@ -15,8 +15,8 @@
 // memory), closes a connection as soon as the client shuts down its sending side (eventloop.read; the answer in flight
 // is lost, and so is what its outbound buffer cannot write at that moment), does not say when its outbound buffer has
 // drained (nothing to block a streaming guest on), ends the whole engine when accept fails for want of descriptors,
-// and cannot stop accepting while it serves on. Taking over a descriptor with Conn.Dup in OnClose was tried on paper
-// and fails on the third: the rest of a half-written response stays inside the engine. With the poller all five are a
+// and cannot stop accepting while it serves on. Taking a descriptor over with Conn.Dup in OnClose does not
+// help: the rest of a half-written response stays inside the engine, out of reach. With the poller all five are a
 // few lines each.
 //
 // # Strictness

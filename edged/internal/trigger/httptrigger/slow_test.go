@@ -1,6 +1,7 @@
 package httptrigger_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -211,6 +212,44 @@ func TestStream(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBlockedResponsesStayIntact has one connection blocked with small parts waiting while another one of the same loop
+// is served: what waits must not share memory with what is written for others.
+func TestBlockedResponsesStayIntact(t *testing.T) {
+	const parts, size = 16000, 4000 // more than socket buffers take
+	s := serve(t, setup{
+		opts: httptrigger.Options{Loops: 1, Limits: httptrigger.Limits{OutboundBytes: 64 << 10}},
+		guests: map[invoke.FunctionName]guest{"many": func(inv *invoke.Invocation) invoke.Result {
+			for i := range parts {
+				if err := inv.Stream(inv, 200, nil, bytes.Repeat([]byte{byte('a' + i%26)}, size)); err != nil {
+					t.Error(err)
+				}
+			}
+			return invoke.Result{}
+		}},
+	})
+	c, other := s.dial(t), s.dial(t)
+	c.send("%s", get("/t/many"))
+	if _, err := c.r.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	batch := strings.Repeat(post("/t/echo", strings.Repeat("#", 7000)), 16) // overwrites as much as may wait
+	for range 50 {
+		other.send("%s", batch)
+		for range 16 {
+			other.expect(200)
+		}
+	}
+	body := c.expect(200).body
+	if len(body) != parts*size {
+		t.Fatalf("got %d bytes", len(body))
+	}
+	for i := range body {
+		if body[i] != byte('a'+i/size%26) {
+			t.Fatalf("byte %d is %q", i, body[i])
+		}
+	}
 }
 
 // TestStreamHoldsBack has a guest produce more than the client takes: the guest is blocked, bounded by its deadline, and
