@@ -41,7 +41,7 @@ func (e *Env) stdout(b []byte) error {
 // body takes a part of the body, or drops it when the header fields made no sense.
 func (e *Env) body(b []byte) error {
 	if e.response.headErr != nil {
-		return nil
+		return nil //nolint:nilerr // Finish tells of it; the guest may write on
 	}
 	return e.response.write(b, &e.app.Limits)
 }
@@ -111,10 +111,7 @@ func bodiless(status int) bool {
 func (r *response) cgiStatus(value string) error {
 	digits, _, _ := strings.Cut(value, " ")
 	code, err := strconv.ParseUint(digits, 10, 16)
-	if err == nil {
-		err = r.setStatus(code)
-	}
-	if err != nil {
+	if err != nil || !r.setStatus(code) {
 		return fmt.Errorf("%w: Status: %.80q: want three digits from 200 to 599", ErrNotCGI, value)
 	}
 	return nil

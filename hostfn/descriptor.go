@@ -175,13 +175,10 @@ type descriptors struct {
 // open fills the table with what every invocation starts with.
 func (t *descriptors) open(grants []*grant) {
 	t.table, t.first = t.table[:0], t.first[:0]
-	for _, std := range []descriptor{
-		{kind: kindStdin, base: rightsStdin},
-		{kind: kindStdout, base: rightsStdout},
-		{kind: kindStderr, base: rightsStdout},
-	} {
-		t.first = append(t.first, std)
-	}
+	t.first = append(t.first,
+		descriptor{kind: kindStdin, base: rightsStdin},
+		descriptor{kind: kindStdout, base: rightsStdout},
+		descriptor{kind: kindStderr, base: rightsStdout})
 	for _, g := range grants {
 		t.first = append(t.first, descriptor{
 			kind: kindDir, preopen: true, fd: g.fd, grant: g, root: g.root,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -67,7 +66,7 @@ func openEngine() {
 		return
 	}
 	re.engine, re.err = wasmedge.Open(wasmedge.Options{
-		Keeper: keeper.Path, HostFuncs: All(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Keeper: keeper.Path, HostFuncs: All(), Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

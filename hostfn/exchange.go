@@ -65,7 +65,7 @@ func outputStatus(e *Env, p []uint64) (Result, error) {
 	if e.response.streamed {
 		return Conflict, nil
 	}
-	if e.response.setStatus(p[0]) != nil {
+	if !e.response.setStatus(p[0]) {
 		return Invalid, nil
 	}
 	return 0, nil

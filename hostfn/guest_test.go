@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -279,9 +280,9 @@ func (s *memSpace) Apply(ctx context.Context, ops []kvstore.Op) ([]kvstore.OpRes
 	if err := firstError(s.err, ctx.Err()); err != nil {
 		return nil, err
 	}
-	next := map[string][]byte{}
-	for k, v := range s.values {
-		next[k] = v
+	next := maps.Clone(s.values)
+	if next == nil {
+		next = map[string][]byte{}
 	}
 	results := make([]kvstore.OpResult, len(ops))
 	for i, op := range ops {

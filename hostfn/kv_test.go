@@ -194,7 +194,7 @@ func TestKVScan(t *testing.T) {
 			cursor, buf := g.room(16), g.room(size)
 			clear(g.mem[cursor : cursor+16])
 			var got []string
-			for steps := 0; steps < 100; steps++ {
+			for range 100 {
 				used := int(g.edged("kv_scan", p, n, cursor, buf, size))
 				g.guarded(buf, size)
 				g.guarded(cursor, 16)
@@ -255,14 +255,14 @@ func TestKVScanCursors(t *testing.T) {
 func batchOp(kind byte, key, a, b string) []byte {
 	raw := []byte{kind, 0, 0, 0}
 	raw = binary.LittleEndian.AppendUint32(raw, uint32(len(key)))
-	text := key
+	text := []byte(key)
 	for _, s := range []string{a, b} {
 		if s == "-" {
 			raw = binary.LittleEndian.AppendUint32(raw, absent)
 			continue
 		}
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(s)))
-		text += s
+		text = append(text, s...)
 	}
 	return append(raw, text...)
 }
@@ -290,7 +290,7 @@ func TestKVBatch(t *testing.T) {
 		n, _ = batch(100, batchOp(batchSet, "c", "x", ""), batchOp(batchCas, "b", "old", "y"))
 		wantEq(t, "conflict", n, -5)
 		wantEq(t, "nothing applied", g.value("c"), "-1")
-		n, out = batch(4, batchOp(batchSet, "d", "x", ""), batchOp(batchGet, "b", "", ""))
+		n, _ = batch(4, batchOp(batchSet, "d", "x", ""), batchOp(batchGet, "b", "", ""))
 		wantEq(t, "results that do not fit", n, 19)
 		wantEq(t, "applied all the same", g.value("d"), "x")
 		n, out = batch(19)

@@ -2,7 +2,6 @@ package hostfn
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,11 +125,11 @@ func validValue(b []byte) bool {
 	return true
 }
 
-// setStatus fixes the status.
-func (r *response) setStatus(code uint64) error {
+// setStatus fixes the status, and reports whether a response can have it.
+func (r *response) setStatus(code uint64) bool {
 	if code < http.StatusOK || code > 599 {
-		return fmt.Errorf("status %d is not between 200 and 599", code)
+		return false
 	}
 	r.status = int(code)
-	return nil
+	return true
 }
