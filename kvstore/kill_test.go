@@ -46,7 +46,7 @@ func effects(seed int64, writer, i int) []effect {
 
 // writerChild writes until it is killed and reports each acknowledgement in one line: "ack WRITER I", "count WRITER" for an increment
 // of the shared counter, "pair WRITER I" for a batched Apply, "token T" for a lock.
-func writerChild(path string, seed int64, out io.Writer) int {
+func writerChild(path string, seed int64, out io.Writer) int { //nolint:unparam // an exit code, of a child that is killed or fails
 	s, err := Open(path, &Options{LockTimeout: 10 * time.Second, BatchDelay: 5 * time.Millisecond})
 	if err != nil {
 		fmt.Fprintln(out, "fail", err)

@@ -74,7 +74,7 @@ func checkDir(path string) error {
 // openOwn opens a file of the directory for flags and refuses one that is not a regular file of ours alone. It follows
 // no link and waits for no pipe.
 func openOwn(path string, flags int) (*os.File, error) {
-	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, fileMode) //nolint:gosec // a name of ours in a directory of ours
+	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, fileMode)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%w: %s is a link", ErrUnsafeDir, path)
 	}
@@ -165,7 +165,7 @@ func writeNew(path string, content []byte) error {
 
 // syncDir makes the names of a directory durable.
 func syncDir(path string) error {
-	dir, err := os.Open(path) //nolint:gosec // the artifact directory itself
+	dir, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("sync the artifact directory: %w", err)
 	}

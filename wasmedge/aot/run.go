@@ -52,8 +52,8 @@ type job struct {
 func (j job) header(engine string) header {
 	return header{
 		Version: wireVersion, Engine: engine, Size: int64(len(j.code)), Level: j.level.String(), Idle: j.idle,
-		Out: filepath.Join(j.dir, outputName), MemoryBytes: uint64(j.limits.MemoryBytes), //nolint:gosec // checked positive by Open
-		CPUSeconds: seconds(j.limits.CPU), OutputBytes: uint64(j.limits.OutputBytes), //nolint:gosec // checked positive by Open
+		Out: filepath.Join(j.dir, outputName), MemoryBytes: uint64(j.limits.MemoryBytes),
+		CPUSeconds: seconds(j.limits.CPU), OutputBytes: uint64(j.limits.OutputBytes),
 	}
 }
 

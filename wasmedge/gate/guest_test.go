@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"reflect"
 	"testing"
 )
@@ -123,7 +124,7 @@ func (g guest) build(tb testing.TB) []byte {
 	if err := os.WriteFile(filepath.Join(dir, g.file), []byte(g.source), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	args := append(g.command[1:len(g.command):len(g.command)], "-o", "guest.wasm", g.file)
+	args := slices.Concat(g.command[1:], []string{"-o", "guest.wasm", g.file})
 	cmd := exec.CommandContext(tb.Context(), g.command[0], args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
@@ -178,7 +179,7 @@ func TestSameEngineSameKey(t *testing.T) {
 	one := guests()[5]
 	other := one
 	other.source = string(bytes.Replace([]byte(one.source), []byte("counter = 7"), []byte("counter = 8"), 1))
-	other.command = append(one.command[:len(one.command):len(one.command)], "-g")
+	other.command = slices.Concat(one.command, []string{"-g"})
 	first, second := mustCheck(t, one.build(t), Limits{}), mustCheck(t, other.build(t), Limits{})
 	if first.Key() != second.Key() {
 		t.Error("other keys")

@@ -62,7 +62,7 @@ func killed(t *testing.T, dir string, after int) []string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() //nolint:errcheck // it was killed, and says so
+	defer cmd.Wait()
 	scanner := bufio.NewScanner(out)
 	var lines []string
 	for scanner.Scan() {

@@ -153,7 +153,7 @@ func (r *Registry) load() error {
 // loadRecord reads one record and verifies its active version; what is wrong is noted, not returned.
 func (r *Registry) loadRecord(name invoke.AppName, path string) {
 	const remedy = "deploy the app again, or remove it with: edged rm"
-	content, err := os.ReadFile(path) //nolint:gosec // below the operator's own data folder
+	content, err := os.ReadFile(path)
 	var rec *record
 	if err == nil {
 		rec, err = decodeRecord(content)

@@ -112,7 +112,7 @@ func cSources(dir string) ([]string, error) {
 // moduleOf returns where the manifest of dir expects the module.
 func (p *program) moduleOf(dir string) (string, error) {
 	file := filepath.Join(dir, manifestName)
-	manifest, err := os.ReadFile(file) //nolint:gosec // the user names the folder
+	manifest, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) || p.ModulePath == nil {
 		return "app.wasm", nil
 	}

@@ -77,7 +77,7 @@ func (p *program) readApp(path string) (admin.DeployRequest, error) {
 // readManifest reads a manifest and the module it names.
 func (p *program) readManifest(path string) (admin.DeployRequest, error) {
 	var req admin.DeployRequest
-	manifest, err := os.ReadFile(path) //nolint:gosec // the user names it
+	manifest, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return req, withRemedy(fmt.Errorf("deploy: there is no %s", path),
 			"'edged init NAME' makes a project; 'edged deploy FILE.wasm' needs no manifest")
@@ -116,7 +116,7 @@ func readModule(path string) ([]byte, error) {
 		return nil, withRemedy(fmt.Errorf("read module: %s is %s large, above the limit of %s", path, sizeText(stat.Size()), sizeText(admin.DefaultMaxModule)),
 			"strip it, with 'wasm-opt -Oz --strip-debug' for instance")
 	}
-	module, err := os.ReadFile(path) //nolint:gosec // the user names it
+	module, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}

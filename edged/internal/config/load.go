@@ -161,7 +161,7 @@ func (l *Loaded) readFile(o *Options) (*strictyaml.Document, error) {
 	if optional {
 		path = DefaultFile
 	}
-	file, err := os.Open(path) //nolint:gosec // the operator names it
+	file, err := os.Open(path)
 	switch {
 	case optional && errors.Is(err, fs.ErrNotExist):
 		return nil, nil //nolint:nilnil // no file is as good as an empty one

@@ -46,7 +46,7 @@ type candidate struct {
 // gateLimits are the limits for an app's module.
 func gateLimits(m *manifest.Manifest) gate.Limits {
 	limits := gate.DefaultLimits()
-	limits.MemoryPages = uint32(min(int64(m.Limits.Memory)/65536, 65536)) //nolint:gosec // bounded just here
+	limits.MemoryPages = uint32(min(int64(m.Limits.Memory)/65536, 65536))
 	return limits
 }
 

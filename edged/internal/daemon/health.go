@@ -69,7 +69,7 @@ func (d *Daemon) checkDisk() admin.Check {
 		check.State, check.Detail = admin.CheckFail, err.Error()
 		return check
 	}
-	free := int64(fs.Bavail) * fs.Bsize //nolint:gosec // a file system's free blocks fit
+	free := int64(fs.Bavail) * fs.Bsize
 	check.State, check.Detail = admin.CheckOK, fmt.Sprintf("%d MiB free for %s", free>>20, d.config.Data)
 	if free < lowDiskBytes {
 		check.State, check.Remedy = admin.CheckWarn, fmt.Sprintf("make room: below %d MiB deploys and writes may fail", lowDiskBytes>>20)

@@ -189,7 +189,7 @@ func (r *Ring) dropOldest() {
 
 // end returns the sequence number of the next entry. Preconditions: r.mu is held.
 func (r *Ring) end() uint64 {
-	return r.first + uint64(r.count) //nolint:gosec // a count is never negative
+	return r.first + uint64(r.count)
 }
 
 // grow doubles the buffer up to the limit of lines, so that an app that logs little costs little. Preconditions: r.mu is
@@ -259,7 +259,7 @@ func (r *Ring) walk(next uint64, since time.Time, yield func(uint64, Record) boo
 		if n == 0 {
 			return start, true
 		}
-		next = start + uint64(n) //nolint:gosec // n is 0 to walkBatch
+		next = start + uint64(n)
 		for i, e := range batch[:n] {
 			if e.Time.Before(since) {
 				continue
@@ -280,7 +280,7 @@ func (r *Ring) read(next uint64, batch []Entry) (start uint64, n int, lost uint6
 	if next < r.first {
 		lost, next = r.first-next, r.first
 	}
-	skip := int(next - r.first) //nolint:gosec // at most count: next is never above end
+	skip := int(next - r.first)
 	for n < len(batch) && skip+n < r.count {
 		batch[n] = r.entries[(r.head+skip+n)%len(r.entries)]
 		n++

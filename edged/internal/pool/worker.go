@@ -257,7 +257,7 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 	err = w.enter(instance, entry, env, stack[:])
 	fn.app.put(instance, err == nil)
 	if err == nil && len(typ.Results) == 1 && uint32(stack[0]) != 0 {
-		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0]))) //nolint:gosec // an i32 as the guest sees it
+		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0])))
 	}
 	return err
 }
