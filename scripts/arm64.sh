@@ -88,6 +88,7 @@ if [ -f edged/main.go ]; then
 fi
 for package in $tested; do
 	binary=$cache/$(basename "$package").test
+	rm -f "$binary"
 	say "building $package"
 	go test -c -o "$binary" "$package"
 	[ -e "$binary" ] || { say "$package has no tests"; continue; }
