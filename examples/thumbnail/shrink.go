@@ -49,4 +49,4 @@ func mean(source *image.RGBA, columns, rows span) color.RGBA {
 }
 
 // rounded returns sum / n to the nearest; both are such that the result is at most 255.
-func rounded(sum, n int) uint8 { return uint8((sum + n/2) / n) } //nolint:gosec // a mean of bytes
+func rounded(sum, n int) uint8 { return uint8((sum + n/2) / n) }

@@ -85,14 +85,14 @@ func (op *Op) length(b []byte) int {
 }
 
 func appendLength(to []byte, n int) []byte {
-	return append(to, byte(n), byte(n>>8), byte(n>>16), byte(n>>24)) //nolint:gosec // cut to 32 bits on purpose: -1 is 0xffffffff
+	return append(to, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 }
 
 // unpackResults reads a code and a length-prefixed value for each operation. The host wrote them, so they are complete.
 func unpackResults(ops []Op, packed []byte) []Result {
 	results := make([]Result, len(ops))
 	for i := range ops {
-		code := int32(littleEndian(packed)) //nolint:gosec // the bits of an i32
+		code := int32(littleEndian(packed))
 		value, rest := unpack(packed[4:])
 		packed = rest
 		switch ops[i].kind {

@@ -19,7 +19,7 @@ const maxTTL = 1<<31 - 1
 // The lease ends by itself after ttl and not with the call, so unlock it, and keep the work under it shorter or fence it
 // with [Lease.Token]. [ErrTimeout] when the call's deadline comes first, [ErrLimit] when too many wait.
 func (Store) Lock(key string, ttl time.Duration) (*Lease, error) {
-	token := abi.KVLock(key, int32(max(0, min(ttl.Milliseconds(), maxTTL)))) //nolint:gosec // in range by min and max
+	token := abi.KVLock(key, int32(max(0, min(ttl.Milliseconds(), maxTTL))))
 	if err := check(token, "kv lock", key); err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (c *call) KVScan(prefix string, cursor *[16]byte, buf []byte) int32 {
 	for ; at < uint64(len(keys)); at++ {
 		entry := appendField(appendField(nil, []byte(keys[at])), c.host.KV[keys[at]])
 		if len(page) == 0 && len(entry) > len(buf) {
-			return int32(len(entry)) //nolint:gosec // a key and a value within their limits
+			return int32(len(entry))
 		}
 		if len(page)+len(entry) > len(buf) {
 			break
@@ -88,11 +88,11 @@ func (c *call) KVScan(prefix string, cursor *[16]byte, buf []byte) int32 {
 		at = 0
 	}
 	binary.LittleEndian.PutUint64(cursor[:], at)
-	return int32(copy(buf, page)) //nolint:gosec // no more than buf
+	return int32(copy(buf, page))
 }
 
 func appendField(to, field []byte) []byte {
-	return append(binary.LittleEndian.AppendUint32(to, uint32(len(field))), field...) //nolint:gosec // at most MaxValue
+	return append(binary.LittleEndian.AppendUint32(to, uint32(len(field))), field...)
 }
 
 // maxLease is 24 hours in milliseconds.
@@ -151,7 +151,7 @@ func (c *call) runBatch(ops []byte) (results []byte, code int32) {
 		if code < 0 && (op.kind != batchGet || code != notFound) {
 			return nil, code
 		}
-		results = appendField(binary.LittleEndian.AppendUint32(results, uint32(code)), value) //nolint:gosec // the bits of an i32
+		results = appendField(binary.LittleEndian.AppendUint32(results, uint32(code)), value)
 	}
 	return results, 0
 }
