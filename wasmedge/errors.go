@@ -23,6 +23,9 @@ var (
 	ErrNoEntry = errors.New("no such entry")
 )
 
+// ErrBusy is returned by [Thread.Call] when it is called from outside the thread or while the thread runs a guest.
+var ErrBusy = errors.New("not called by the function of this thread, or called from a host function")
+
 // ErrKilled is the cause of a call that was ended by [Thread.Kill] with no reason of its own.
 var ErrKilled = errors.New("killed")
 

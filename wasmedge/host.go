@@ -80,7 +80,8 @@ type HostFunc struct {
 	// (i32 zero-extended, f32 and f64 as their bits), and the results from slot 0 on return; its length is the larger
 	// of the two counts. A nil error goes on with the guest; any other ends the call with a trap of kind [TrapHost]
 	// that wraps it, or, when it is an [*ExitError], ends the guest with that exit code. A panic is recovered and
-	// becomes a trap. Neither c nor stack may be kept after Call returns.
+	// becomes a trap; runtime.Goexit cannot be, it ends the process. Neither c nor stack may be kept after Call returns.
+	// A result that is left out is what its slot held: a parameter, else 0.
 	Call func(c *Caller, stack []uint64) error
 }
 

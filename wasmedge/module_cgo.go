@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -40,7 +41,8 @@ type Module struct {
 }
 
 // Load loads the artifact at path, which this process must have made itself: loading runs what the file says. It parses
-// and validates the embedded module again, which takes some milliseconds a megabyte.
+// and validates the embedded module again, which takes some milliseconds a megabyte. A path names one content for as long as
+// any module loaded from it lives: the dynamic linker gives out again what it has mapped under that name.
 func (e *Engine) Load(path string, options ModuleOptions) (*Module, error) {
 	module := &Module{engine: e, options: options}
 	for _, name := range options.Imports {
@@ -49,6 +51,10 @@ func (e *Engine) Load(path string, options ModuleOptions) (*Module, error) {
 			return nil, fmt.Errorf("load %s: no host module %q", path, name)
 		}
 		module.hosts = append(module.hosts, host)
+	}
+	path, err := filepath.Abs(path) // the dynamic linker looks for a name without a slash in places of its own
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", path, err)
 	}
 	text := C.CString(path)
 	defer C.free(unsafe.Pointer(text))
@@ -103,7 +109,8 @@ type Instance struct {
 
 // Func is an exported function of one instance.
 type Func struct {
-	pointer unsafe.Pointer // WasmEdge's; valid as long as the instance
+	instance *Instance
+	pointer  unsafe.Pointer // WasmEdge's; valid as long as the instance
 	typ     FuncType
 	types   [2 * C.EDGE_MAX_VALUES]C.uint8_t
 }
@@ -111,10 +118,15 @@ type Func struct {
 // Instantiate makes a fresh instance: memory with its data, globals, tables. No guest code runs; call the module's start
 // export and its initialiser next. The error wraps [ErrTooManyMemories] at the cap and [ErrClosed] after Close.
 func (t *Thread) Instantiate(m *Module) (*Instance, error) {
+	return t.make(m, m.options.Data)
+}
+
+// make makes an instance with that data in its memory.
+func (t *Thread) make(m *Module, data []Segment) (*Instance, error) {
 	if !m.retain() {
 		return nil, fmt.Errorf("instantiate: module: %w", ErrClosed)
 	}
-	instance, err := t.instantiate(m)
+	instance, err := t.instantiate(m, data)
 	if err != nil {
 		m.release()
 		return nil, fmt.Errorf("instantiate: %w", err)
@@ -122,7 +134,7 @@ func (t *Thread) Instantiate(m *Module) (*Instance, error) {
 	return instance, nil
 }
 
-func (t *Thread) instantiate(m *Module) (*Instance, error) {
+func (t *Thread) instantiate(m *Module, data []Segment) (*Instance, error) {
 	e := m.engine
 	if m.options.MemoryExport != "" {
 		if e.memories.Add(1) > e.memoryCap {
@@ -148,7 +160,7 @@ func (t *Thread) instantiate(m *Module) (*Instance, error) {
 		return nil, fmt.Errorf("%s", C.GoString(message))
 	}
 	instance := &Instance{module: m, c: c, funcs: make(map[string]*Func)}
-	if err := instance.writeData(m.options.Data); err != nil {
+	if err := instance.writeData(data); err != nil {
 		instance.free()
 		return nil, err
 	}
@@ -171,8 +183,11 @@ func (i *Instance) writeData(data []Segment) error {
 }
 
 // Memory returns the linear memory as it is now, nil when there is none. The slice is valid until the guest runs again
-// or the instance is closed.
+// or the instance is closed; using it later reads memory that may be anybody's.
 func (i *Instance) Memory() []byte {
+	if i.c == nil {
+		return nil
+	}
 	var bytes C.uint64_t
 	base := C.edge_instance_memory(i.c, &bytes)
 	if base == nil {
@@ -182,10 +197,13 @@ func (i *Instance) Memory() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(base)), int(bytes))
 }
 
-// Func returns the export of that name. The type is what the loader gate read from the module; a wrong one makes a call
-// fail, never misbehave. The error wraps [ErrNoEntry].
+// Func returns the export of that name and type. The error wraps [ErrNoEntry] when there is none of exactly that type, and
+// [ErrClosed] after Close.
 func (i *Instance) Func(name string, typ FuncType) (*Func, error) {
-	if fn, ok := i.funcs[name]; ok {
+	if i.c == nil {
+		return nil, fmt.Errorf("find function %q: instance: %w", name, ErrClosed)
+	}
+	if fn, ok := i.funcs[name]; ok && fn.typ.Equal(typ) {
 		return fn, nil
 	}
 	if len(typ.Params) > C.EDGE_MAX_VALUES || len(typ.Results) > C.EDGE_MAX_VALUES || name == "" {
@@ -193,31 +211,38 @@ func (i *Instance) Func(name string, typ FuncType) (*Func, error) {
 	}
 	text := C.CString(name)
 	defer C.free(unsafe.Pointer(text))
-	pointer := C.edge_instance_function(i.c, text, C.uint32_t(len(name)))
-	if pointer == nil {
-		return nil, fmt.Errorf("%w: the module exports no function %q", ErrNoEntry, name)
-	}
-	fn := &Func{pointer: pointer, typ: typ}
+	fn := &Func{instance: i, typ: typ}
 	for n, t := range append(append([]ValType(nil), typ.Params...), typ.Results...) {
 		fn.types[n] = C.uint8_t(t)
+	}
+	fn.pointer = C.edge_instance_function(i.c, text, C.uint32_t(len(name)), &fn.types[0], C.uint32_t(len(typ.Params)),
+		C.uint32_t(len(typ.Results)))
+	if fn.pointer == nil {
+		return nil, fmt.Errorf("%w: the module exports no function %q of type %s", ErrNoEntry, name, typ)
 	}
 	i.funcs[name] = fn
 	return fn, nil
 }
 
-// Global returns the low 64 bits of an exported global.
+// Global returns the bits of an exported global of a numeric type. The error wraps [ErrNoEntry], or [ErrClosed] after Close.
 func (i *Instance) Global(name string) (uint64, error) {
+	if i.c == nil {
+		return 0, fmt.Errorf("read global %q: instance: %w", name, ErrClosed)
+	}
 	text := C.CString(name)
 	defer C.free(unsafe.Pointer(text))
 	var value C.uint64_t
 	if C.edge_instance_global_get(i.c, text, C.uint32_t(len(name)), &value) != 0 {
-		return 0, fmt.Errorf("%w: the module exports no global %q", ErrNoEntry, name)
+		return 0, fmt.Errorf("%w: the module exports no global %q of a numeric type", ErrNoEntry, name)
 	}
 	return uint64(value), nil
 }
 
-// SetGlobal sets an exported mutable global of a numeric type.
+// SetGlobal sets the bits of an exported mutable global of a numeric type. Errors as [Instance.Global].
 func (i *Instance) SetGlobal(name string, value uint64) error {
+	if i.c == nil {
+		return fmt.Errorf("set global %q: instance: %w", name, ErrClosed)
+	}
 	text := C.CString(name)
 	defer C.free(unsafe.Pointer(text))
 	if C.edge_instance_global_set(i.c, text, C.uint32_t(len(name)), C.uint64_t(value)) != 0 {

@@ -49,29 +49,28 @@ WasmEdge_ConfigureContext* edge_configure(void) {
 
 // --- host functions ---------------------------------------------------------------------------------------------------
 
+// The C API's own constructors take float and double by value, where a signalling NaN may lose its bit: values are made and
+// read as bits.
 static uint64_t value_bits(const WasmEdge_Value* value, uint8_t type) {
   uint64_t bits = (uint64_t)value->Value;
   return type == 0x7f || type == 0x7d ? (uint32_t)bits : bits;
 }
 
-static WasmEdge_Value value_of(uint64_t bits, uint8_t type) {
+static WasmEdge_ValType value_type(uint8_t type) {
   switch (type) {
     case 0x7f:
-      return WasmEdge_ValueGenI32((int32_t)bits);
+      return WasmEdge_ValTypeGenI32();
     case 0x7e:
-      return WasmEdge_ValueGenI64((int64_t)bits);
-    case 0x7d: {
-      float single;
-      uint32_t low = (uint32_t)bits;
-      memcpy(&single, &low, sizeof single);
-      return WasmEdge_ValueGenF32(single);
-    }
-    default: {
-      double twice;
-      memcpy(&twice, &bits, sizeof twice);
-      return WasmEdge_ValueGenF64(twice);
-    }
+      return WasmEdge_ValTypeGenI64();
+    case 0x7d:
+      return WasmEdge_ValTypeGenF32();
+    default:
+      return WasmEdge_ValTypeGenF64();
   }
+}
+
+static WasmEdge_Value value_of(uint64_t bits, uint8_t type) {
+  return (WasmEdge_Value){.Value = type == 0x7f || type == 0x7d ? (uint32_t)bits : bits, .Type = value_type(type)};
 }
 
 // host_trampoline takes a guest's call to native code or to Go. The wrapper of the intrinsic has made sure of the stack.
@@ -83,7 +82,7 @@ static WasmEdge_Result host_trampoline(void* data, const WasmEdge_CallingFrameCo
   if (thread == NULL || thread->instance == NULL) {
     return WasmEdge_Result_Fail;  // a host function called by nobody: cannot happen through the gate
   }
-  uint64_t stack[EDGE_MAX_VALUES];
+  uint64_t stack[EDGE_MAX_VALUES] = {0};  // a result that the host leaves out must not be what lay on this stack before
   for (int i = 0; i < fn->parameters; i++) {
     stack[i] = value_bits(&in[i], fn->types[i]);
   }
@@ -113,22 +112,10 @@ edge_host_module* edge_host_module_new(const char* name) {
 
 static int value_types(const uint8_t* types, int count, WasmEdge_ValType* out) {
   for (int i = 0; i < count; i++) {
-    switch (types[i]) {
-      case 0x7f:
-        out[i] = WasmEdge_ValTypeGenI32();
-        break;
-      case 0x7e:
-        out[i] = WasmEdge_ValTypeGenI64();
-        break;
-      case 0x7d:
-        out[i] = WasmEdge_ValTypeGenF32();
-        break;
-      case 0x7c:
-        out[i] = WasmEdge_ValTypeGenF64();
-        break;
-      default:
-        return -1;
+    if (types[i] < 0x7c || types[i] > 0x7f) {
+      return -1;
     }
+    out[i] = value_type(types[i]);
   }
   return 0;
 }
@@ -218,9 +205,9 @@ static const char* instantiate(WasmEdge_ExecutorContext* executor, edge_instance
   if (instance->memory == NULL) {
     return "the module has no memory under the reserved name";
   }
-  // Without its reservation WasmEdge goes on with a null base, and the guest would read this process from address 0.
-  if (WasmEdge_MemoryInstanceGetPageSize(instance->memory) > 0 &&
-      WasmEdge_MemoryInstanceGetPointer(instance->memory, 0, 1) == NULL) {
+  // Without its reservation WasmEdge goes on with a null base and no pages, and the guest would read this process from
+  // address 0: so the base is asked for by an access of no bytes, which a memory without pages allows too.
+  if (WasmEdge_MemoryInstanceGetPointer(instance->memory, 0, 0) == NULL) {
     return "no address space left for a linear memory";
   }
   return NULL;
@@ -249,11 +236,38 @@ void edge_instance_free(edge_instance* instance) {
   if (instance->store != NULL) {
     WasmEdge_StoreDelete(instance->store);
   }
+  free(instance->globals);
   free(instance);
 }
 
-void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length) {
-  return WasmEdge_ModuleInstanceFindFunction(instance->instance, view(name, length));
+static int same_types(const WasmEdge_ValType* found, uint32_t count, const uint8_t* types) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (!WasmEdge_ValTypeIsEqual(found[i], value_type(types[i]))) {
+      return 0;
+    }
+  }
+  return 1;
+}
+
+void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length, const uint8_t* types,
+                             uint32_t parameters, uint32_t results) {
+  WasmEdge_FunctionInstanceContext* function =
+      WasmEdge_ModuleInstanceFindFunction(instance->instance, view(name, length));
+  if (function == NULL) {
+    return NULL;
+  }
+  const WasmEdge_FunctionTypeContext* type = WasmEdge_FunctionInstanceGetFunctionType(function);
+  if (WasmEdge_FunctionTypeGetParametersLength(type) != parameters ||
+      WasmEdge_FunctionTypeGetReturnsLength(type) != results) {
+    return NULL;
+  }
+  WasmEdge_ValType found[EDGE_MAX_VALUES];
+  WasmEdge_FunctionTypeGetParameters(type, found, EDGE_MAX_VALUES);
+  if (!same_types(found, parameters, types)) {
+    return NULL;
+  }
+  WasmEdge_FunctionTypeGetReturns(type, found, EDGE_MAX_VALUES);
+  return same_types(found, results, types + parameters) ? function : NULL;
 }
 
 uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes) {
@@ -269,8 +283,16 @@ uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes) {
   return WasmEdge_MemoryInstanceGetPointer(instance->memory, 0, 1);
 }
 
+// global finds an exported global of a numeric type. A reference is a pointer of this process, not for reading or writing.
 static WasmEdge_GlobalInstanceContext* global(edge_instance* instance, const char* name, uint32_t length) {
-  return WasmEdge_ModuleInstanceFindGlobal(instance->instance, view(name, length));
+  WasmEdge_GlobalInstanceContext* found = WasmEdge_ModuleInstanceFindGlobal(instance->instance, view(name, length));
+  if (found == NULL) {
+    return NULL;
+  }
+  WasmEdge_ValType type = WasmEdge_GlobalTypeGetValType(WasmEdge_GlobalInstanceGetGlobalType(found));
+  int numeric = WasmEdge_ValTypeIsI32(type) || WasmEdge_ValTypeIsI64(type) || WasmEdge_ValTypeIsF32(type) ||
+                WasmEdge_ValTypeIsF64(type);
+  return numeric ? found : NULL;
 }
 
 int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t length, uint64_t* value) {
@@ -278,7 +300,9 @@ int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t
   if (found == NULL) {
     return -1;
   }
-  *value = (uint64_t)WasmEdge_GlobalInstanceGetValue(found).Value;
+  WasmEdge_Value wrapped = WasmEdge_GlobalInstanceGetValue(found);
+  int narrow = WasmEdge_ValTypeIsI32(wrapped.Type) || WasmEdge_ValTypeIsF32(wrapped.Type);
+  *value = narrow ? (uint32_t)wrapped.Value : (uint64_t)wrapped.Value;
   return 0;
 }
 
@@ -353,6 +377,9 @@ preempt_slot* edge_thread_slot(edge_thread* thread) { return &thread->slot; }
 
 edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
                        uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle) {
+  if (edge_slot != &thread->slot || edge_current != NULL) {
+    return (edge_outcome){.code = EDGE_MISUSED};  // on another stack a guest's overflow would meet no guard
+  }
   WasmEdge_Value in[EDGE_MAX_VALUES], out[EDGE_MAX_VALUES];
   for (uint32_t i = 0; i < parameters; i++) {
     in[i] = value_of(stack[i], types[i]);
@@ -360,11 +387,13 @@ edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* funct
   thread->instance = instance;
   thread->handle = handle;
   thread->host_failed = 0;
+  if (edge_ops->enter(&thread->slot, instance->module->text_low, instance->module->text_high) == 0) {
+    return (edge_outcome){.code = EDGE_DOOMED, .reason = thread->slot.reason};
+  }
   edge_current = thread;
-  edge_ops->enter(&thread->slot, instance->module->text_low, instance->module->text_high);
   WasmEdge_Result result = WasmEdge_ExecutorInvoke(thread->executor, function, in, parameters, out, results);
-  edge_ops->leave(&thread->slot);
   edge_current = NULL;
+  edge_ops->leave(&thread->slot);
   thread->instance = NULL;
   edge_outcome outcome = {.code = result.Code, .reason = thread->slot.reason, .host = thread->host_failed};
   if (WasmEdge_ResultOK(result)) {
@@ -384,6 +413,8 @@ int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
 int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
   return ops->poke(slot, generation);
 }
+
+void edge_skip(preempt_slot* slot) { edge_ops->skip(slot); }
 
 uint64_t edge_generation(preempt_slot* slot) {
   return PREEMPT_GENERATION(atomic_load_explicit(&slot->word, memory_order_relaxed));
@@ -419,7 +450,7 @@ static void* keeper_main(void* unused) {
   edge_thread* thread = edge_thread_new();
   edge_instance* instance =
       thread == NULL ? NULL : edge_instantiate(thread, keeper.module, &keeper.host, 1, NULL, &error);
-  void* function = instance == NULL ? NULL : edge_instance_function(instance, "keep", 4);
+  void* function = instance == NULL ? NULL : edge_instance_function(instance, "keep", 4, NULL, 0, 0);
   if (function != NULL) {
     edge_call(thread, instance, function, NULL, 0, 0, NULL, 0);
     error = "the keeper returned";

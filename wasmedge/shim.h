@@ -30,8 +30,12 @@ typedef struct edge_module edge_module;
 typedef struct edge_instance edge_instance;
 typedef struct edge_thread edge_thread;
 
-// Outcome of a call. code is WasmEdge's (0 = success), reason is enum preempt_reason, host is 1 when a host function
-// ended the call: Go keeps its error.
+// Codes beside WasmEdge's own, which are below 2^24 in each of its categories.
+#define EDGE_MISUSED 0xfe000001u  // not called on the thread's own OS thread, or called while it runs a guest
+#define EDGE_DOOMED 0xfe000002u   // killed before it began
+
+// Outcome of a call. code is WasmEdge's (0 = success) or one of the above, reason is enum preempt_reason, host is 1 when a
+// host function ended the call: Go keeps its error.
 typedef struct edge_outcome {
   uint32_t code;
   int32_t reason;
@@ -55,11 +59,13 @@ uint64_t edge_module_text_bytes(const edge_module* module);
 edge_instance* edge_instantiate(edge_thread* thread, edge_module* module, edge_host_module** hosts, uint32_t count,
                                 const char* memory_export, const char** error);
 void edge_instance_free(edge_instance* instance);
-// edge_instance_function returns NULL when there is no such export.
-void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length);
+// edge_instance_function returns NULL when there is no such export of exactly that type (types as in edge_call).
+void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length, const uint8_t* types,
+                             uint32_t parameters, uint32_t results);
 // edge_instance_memory returns the base of the linear memory and its size in bytes; NULL and 0 when it has none.
 uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes);
-// edge_instance_global reads or writes the low 64 bits of an exported numeric global; -1 when there is none.
+// edge_instance_global_get and _set read and write an exported global of type i32, i64, f32 or f64, as bits; -1 when there
+// is none, or it cannot be written.
 int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t length, uint64_t* value);
 int edge_instance_global_set(edge_instance* instance, const char* name, uint32_t length, uint64_t value);
 
@@ -70,8 +76,8 @@ int edge_thread_start(uintptr_t handle, uint64_t stack_bytes);
 edge_thread* edge_thread_new(void);
 void edge_thread_free(edge_thread* thread);
 preempt_slot* edge_thread_slot(edge_thread* thread);
-// edge_call runs function of instance with the values in stack (parameters in, results out). handle is given back to
-// Go with every host call.
+// edge_call runs function of instance with the values in stack (parameters in, results out). types are the parameters' and
+// then the results', as edge_instance_function has checked them. handle is given back to Go with every host call.
 edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
                        uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle);
 
@@ -79,6 +85,8 @@ edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* funct
 const preempt_ops* edge_table(void);
 int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
 int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
+// edge_skip gives up the thread's next call; for the thread itself.
+void edge_skip(preempt_slot* slot);
 uint64_t edge_generation(preempt_slot* slot);
 
 #endif

@@ -44,7 +44,7 @@ static void call_handler(const struct sigaction* action, int number, siginfo_t* 
 static int guest_fault(preempt_slot* slot, const siginfo_t* info, const void* context) {
   uintptr_t address = (uintptr_t)info->si_addr;
   int on_guard = address >= slot->guard_low && address < slot->guard_high;
-  if (slot->host_depth != 0) {
+  if (atomic_load_explicit(&slot->host_depth, memory_order_relaxed) != 0) {
     return 0;
   }
   uintptr_t pc = program_counter(context);

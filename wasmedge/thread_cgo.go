@@ -21,6 +21,7 @@ type Thread struct {
 	hostErr error // of the call in progress: what its last host function returned
 	started chan error
 	run     func(*Thread)
+	handed  bool // a ticket of the next call has been given out
 
 	mu    sync.Mutex
 	slot  *C.preempt_slot // guarded by mu; nil after the thread has ended
@@ -36,7 +37,9 @@ type killNote struct {
 }
 
 // Go starts an OS thread with a stack made for guests and runs fn on it; the thread ends when fn returns. The goroutine
-// of fn is bound to the thread. It returns when the thread is ready to run guests.
+// of fn is bound to the thread, which no other may use but for Kill. It returns when the thread is ready to run guests. As
+// with any goroutine a panic that fn does not recover ends the process; so does runtime.Goexit (t.FailNow in a test), which
+// cannot leave a goroutine that C called.
 func (e *Engine) Go(fn func(t *Thread)) error {
 	thread := &Thread{engine: e, run: fn, started: make(chan error, 1)}
 	thread.handle = cgo.NewHandle(thread)
@@ -68,12 +71,23 @@ func (t *Thread) end() {
 	C.edge_thread_free(t.c)
 }
 
-// Next returns the ticket of the next call on this thread, for handing to a killer before the call starts.
-func (t *Thread) Next() Ticket { return Ticket(C.edge_generation(t.slot)) + 1 }
+// Next returns the ticket of the next call on this thread, for handing to a killer before the call starts. A ticket that
+// was given out before and has not been used is void, and so is a kill of it: whoever gives up a call after Next cannot
+// harm a later one.
+func (t *Thread) Next() Ticket {
+	if t.handed {
+		C.edge_skip(t.slot)
+	}
+	t.handed = true
+	return t.next()
+}
+
+func (t *Thread) next() Ticket { return Ticket(C.edge_generation(t.slot)) + 1 }
 
 // Call runs fn of instance i to its end. stack holds the parameters on entry and the results on return; its length is at
 // least the larger of the two counts. Host functions see value through [Caller.Value]. The error is a [*Trap], after which
-// the instance must be closed, or an [*ExitError] for a guest that exited, code 0 included.
+// the instance must be closed, or an [*ExitError] for a guest that exited, code 0 included; [ErrBusy] when it is not called
+// on the thread itself, or by a host function of a call that it runs.
 func (t *Thread) Call(i *Instance, fn *Func, value any, stack []uint64) error {
 	if i.c == nil {
 		return fmt.Errorf("call: instance: %w", ErrClosed)
@@ -82,17 +96,25 @@ func (t *Thread) Call(i *Instance, fn *Func, value any, stack []uint64) error {
 	if len(stack) < max(params, results) {
 		return fmt.Errorf("call: %d values for a function of type %s", len(stack), fn.typ)
 	}
-	ticket := t.Next()
-	t.caller.value = value
-	t.hostErr = nil
+	if fn.instance != i {
+		return fmt.Errorf("call: %w: the function is another instance's", ErrNoEntry)
+	}
+	ticket := t.next()
 	var values *C.uint64_t
 	if len(stack) > 0 {
 		values = (*C.uint64_t)(&stack[0])
 	}
+	before := t.caller
+	t.caller = Caller{value: value}
 	outcome := C.edge_call(t.c, i.c, fn.pointer, &fn.types[0], C.uint32_t(params), C.uint32_t(results), values,
 		C.uintptr_t(t.handle))
-	t.caller = Caller{}
-	return t.outcome(ticket, outcome)
+	if outcome.code == C.EDGE_MISUSED {
+		t.caller = before // of the call in whose host function this is
+		return ErrBusy
+	}
+	err := t.outcome(ticket, outcome)
+	t.handed, t.caller, t.hostErr = false, Caller{}, nil
+	return err
 }
 
 // outcome turns what the shim says into an error.
@@ -137,9 +159,10 @@ func engineTrap(code uint32) error {
 	return &Trap{Kind: kind, Message: message}
 }
 
-// Kill ends the call of that ticket, from any goroutine, and reports whether it could: false when the call has ended, or
-// is not the next of the thread. A call that is still to begin ends as soon as it has begun. The call then returns a [*Trap] of kind TrapKilled with reason ([ErrKilled] when nil) as its cause. The guest stops at once in its own
-// code, and after a host function that it is in has returned.
+// Kill ends the call of that ticket, from any goroutine, and reports whether it could: false when the call has ended, is
+// neither running nor the thread's next, or has been killed already. A call that is still to begin does not begin. The
+// guest stops at once in its own code, and after a host function that it is in has returned. Its call then returns a [*Trap]
+// of kind TrapKilled with reason ([ErrKilled] when nil) as its cause, unless it comes to its own end first.
 func (t *Thread) Kill(k Ticket, reason error) bool {
 	if reason == nil {
 		reason = ErrKilled

@@ -1,5 +1,6 @@
-// What runs in the signal handler may call only: the functions of this file, pthread_sigmask and leave_guest. It touches
-// only lock-free atomics, the slot of its own thread, and thread-local storage of the initial-exec model.
+// What runs in the signal handler may call only: the functions of this file, pthread_sigmask, sigemptyset, sigaddset and
+// leave_guest. It touches only lock-free atomics, the slot of its own thread, and thread-local storage of the
+// initial-exec model.
 #define _GNU_SOURCE
 #include "preempt.h"
 
@@ -32,14 +33,18 @@ static int in_guest_text(const preempt_slot* slot, uintptr_t pc) {
   return pc >= slot->text_low && pc < slot->text_high;
 }
 
-// leave_killed leaves the guest for good. The interrupt signal must be open before the long jump, which does not restore
-// the mask; one that is pending now is delivered here, finds the call outside guest text and only leaves a note.
-static void leave_killed(preempt_slot* slot) {
-  slot->reason = PREEMPT_REASON_KILLED;
+static void unblock(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, INTERRUPT_SIGNAL);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+// leave_killed leaves the guest for good. The interrupt signal must be open before the long jump, which does not restore
+// the mask; one that is pending now is delivered here, finds the call outside guest text and only leaves a note.
+static void leave_killed(preempt_slot* slot) {
+  slot->reason = PREEMPT_REASON_KILLED;
+  unblock();
   slot->leave_guest();
 }
 
@@ -53,10 +58,11 @@ static void on_interrupt(int number, siginfo_t* info, void* context) {
     atomic_store_explicit(&slot->in_flight, 0, memory_order_release);
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     if (PREEMPT_STATE(word) == PREEMPT_KILLING) {
-      if (slot->host_depth == 0 && in_guest_text(slot, program_counter(context))) {
+      int host_depth = atomic_load_explicit(&slot->host_depth, memory_order_relaxed);
+      if (host_depth == 0 && in_guest_text(slot, program_counter(context))) {
         leave_killed(slot);
       }
-      slot->deferred = 1;
+      atomic_store_explicit(&slot->deferred, 1, memory_order_relaxed);
     }
   }
   errno = saved_errno;
@@ -78,6 +84,7 @@ static int interrupt_signal(void) { return INTERRUPT_SIGNAL; }
 static void attach(preempt_slot* slot) {
   slot->tid = (pid_t)syscall(SYS_gettid);
   own_slot = slot;
+  unblock();  // whoever started this process may have blocked it, and Go hands that mask on to its threads
 }
 
 static void detach(preempt_slot* slot) {
@@ -88,17 +95,28 @@ static void detach(preempt_slot* slot) {
 static uint64_t enter(preempt_slot* slot, uintptr_t text_low, uintptr_t text_high) {
   slot->text_low = text_low;
   slot->text_high = text_high;
-  slot->host_depth = 0;
-  slot->deferred = 0;
+  atomic_store_explicit(&slot->host_depth, 0, memory_order_relaxed);
+  atomic_store_explicit(&slot->deferred, 0, memory_order_relaxed);
   slot->reason = PREEMPT_REASON_NONE;
   uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
   uint64_t generation = PREEMPT_GENERATION(word) + 1;
   unsigned state;
   do {
-    state = PREEMPT_STATE(word) == PREEMPT_DOOMED ? PREEMPT_KILLING : PREEMPT_RUNNING;
+    state = PREEMPT_STATE(word) == PREEMPT_DOOMED ? PREEMPT_IDLE : PREEMPT_RUNNING;
   } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, generation << PREEMPT_STATE_BITS | state,
                                                   memory_order_acq_rel, memory_order_relaxed));
+  if (state == PREEMPT_IDLE) {
+    slot->reason = PREEMPT_REASON_KILLED;
+    return 0;
+  }
   return generation;
+}
+
+static void skip(preempt_slot* slot) {
+  uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+  uint64_t next = (PREEMPT_GENERATION(word) + 1) << PREEMPT_STATE_BITS | PREEMPT_IDLE;
+  while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel, memory_order_relaxed)) {
+  }
 }
 
 static void leave(preempt_slot* slot) {
@@ -134,19 +152,20 @@ static int kill_call(preempt_slot* slot, uint64_t generation) {
 }
 
 static int poke(preempt_slot* slot, uint64_t generation) {
-  uint64_t word = atomic_load(&slot->word);
-  if (word == ((generation - 1) << PREEMPT_STATE_BITS | PREEMPT_DOOMED)) {
-    return 1;  // still to begin
+  if (atomic_load(&slot->word) != (generation << PREEMPT_STATE_BITS | PREEMPT_KILLING)) {
+    return 0;  // ended; or still to begin, which enter sees by itself
   }
-  if (word != (generation << PREEMPT_STATE_BITS | PREEMPT_KILLING)) {
-    return 0;
+  // A note left with a thread that is in a host call waits for the guard at its end; another signal would only disturb the
+  // host function. When the note is gone by then, the next poke sees that.
+  if (atomic_load(&slot->host_depth) > 0 && atomic_load(&slot->deferred)) {
+    return 1;
   }
   interrupt(slot);
   return 1;
 }
 
 static void guard(preempt_slot* slot) {
-  slot->deferred = 0;
+  atomic_store_explicit(&slot->deferred, 0, memory_order_relaxed);
   if (PREEMPT_STATE(atomic_load_explicit(&slot->word, memory_order_acquire)) == PREEMPT_KILLING) {
     leave_killed(slot);
   }
@@ -161,6 +180,6 @@ static preempt_slot* current(void) {
   return state == PREEMPT_RUNNING || state == PREEMPT_KILLING ? slot : NULL;
 }
 
-static const preempt_ops table = {install, interrupt_signal, attach, detach, enter, leave, kill_call, poke, guard, current};
+static const preempt_ops table = {install, interrupt_signal, attach, detach, enter, leave, skip, kill_call, poke, guard, current};
 
 const preempt_ops* preempt_table(void) { return &table; }

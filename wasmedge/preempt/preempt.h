@@ -5,13 +5,13 @@
 //
 //      enter            kill (any thread)             handler, in guest text, or guard at the end of a host call
 //   IDLE ----> RUNNING ------------------> KILLING ------------------------------------------------> leave the guest
-//     ^           |                           |                                                          |
-//     +-- leave --+---------------------------+------------------------------- leave --------------------+
-//
-// A kill that comes just before its call begins turns IDLE into DOOMED, and enter then goes to KILLING at once.
+//    ^ ^          |                           |                                                          |
+//    | +-- leave -+---------------------------+------------------------------- leave --------------------+
+//    |
+//    +-- enter, which refuses, or skip --- DOOMED <-- kill (any thread) of the call that is to begin next --- IDLE
 //
 // The state shares one word with the number of the call (its generation), so a kill that comes late finds another
-// generation and does nothing: it is aimed at a call, never at a thread.
+// generation and does nothing: it is aimed at a call, never at a thread. docs/PREEMPTION.md names every race.
 #ifndef EDGED_PREEMPT_H
 #define EDGED_PREEMPT_H
 
@@ -26,7 +26,7 @@ enum preempt_state {
   PREEMPT_IDLE = 0,
   PREEMPT_RUNNING = 1,
   PREEMPT_KILLING = 2,
-  PREEMPT_DOOMED = 3,  // idle, and the next call is to be killed as soon as it begins
+  PREEMPT_DOOMED = 3,  // idle, and the next call is not to begin
 };
 
 #define PREEMPT_STATE_BITS 8
@@ -41,10 +41,10 @@ enum preempt_reason {
 };
 
 typedef struct preempt_slot {
-  // Written by the owning thread, read by its signal handlers and by assembly.
+  // Written by the owning thread and its signal handlers, and by assembly; killers read host_depth and deferred.
   uintptr_t stack_limit;        // below this a guest may not call out: the host needs the rest
-  volatile int32_t host_depth;  // > 0 while the thread is outside guest text on the guest's behalf
-  volatile int32_t deferred;    // the handler found the thread outside guest text: look at word at the next guard
+  _Atomic int32_t host_depth;   // > 0 while the thread is outside guest text on the guest's behalf
+  _Atomic int32_t deferred;     // the handler found the thread outside guest text: look at word at the next guard
   uintptr_t guard_low, guard_high;  // an access in here is a stack overflow
   uintptr_t text_low, text_high;    // guest text of the call in progress
   volatile int32_t reason;          // enum preempt_reason of the call in progress
@@ -66,18 +66,22 @@ typedef struct preempt_ops {
   int (*install)(void);
   // signal returns the number of the interrupt signal.
   int (*signal)(void);
-  // attach makes slot the calling thread's own, for all its calls; detach ends that, before the thread ends.
+  // attach makes slot the calling thread's own, for all its calls, and opens the thread's mask for the interrupt signal,
+  // which it may have inherited blocked. detach ends that, before the thread ends; no kill or poke may be under way.
   void (*attach)(preempt_slot* slot);
   void (*detach)(preempt_slot* slot);
-  // enter starts a call on the calling thread and returns its generation. text is the guest's program text.
+  // enter starts a call on the calling thread and returns its generation. text is the guest's program text. A doomed call
+  // does not begin: enter returns 0, the reason is PREEMPT_REASON_KILLED, and leave is not due.
   uint64_t (*enter)(preempt_slot* slot, uintptr_t text_low, uintptr_t text_high);
   // leave ends it. After it returns no handler acts on that call.
   void (*leave)(preempt_slot* slot);
+  // skip gives up the thread's next call: its generation counts as ended, a kill of it is forgotten.
+  void (*skip)(preempt_slot* slot);
   // kill asks for the end of call `generation` and interrupts its thread; 1 when that call is running or is the thread's
-  // next, else 0.
-  // To be repeated (see poke) until the call has ended: a signal that lands outside guest text only leaves a note.
+  // next and nobody has asked before, else 0. To be repeated (see poke) until the call has ended: a signal that lands
+  // outside guest text only leaves a note.
   int (*kill)(preempt_slot* slot, uint64_t generation);
-  // poke interrupts the thread again when call `generation` is still to be killed; 1 when it is.
+  // poke interrupts the thread again when call `generation` runs and is to be killed; 1 when it does.
   int (*poke)(preempt_slot* slot, uint64_t generation);
   // guard is called by the owning thread when it is about to return to guest text; it does not return when the call
   // is to be killed.
