@@ -102,17 +102,18 @@ func (m *Module) release() {
 // Instance is one instance of a module with a linear memory of its own. It may be used by one goroutine at a time, on any
 // [Thread], but for Close it may not be in use.
 type Instance struct {
-	module *Module
-	c      *C.edge_instance
-	funcs  map[string]*Func
+	module   *Module
+	template *Template // that it is reset to; nil when it was not made from one
+	c        *C.edge_instance
+	funcs    map[string]*Func
 }
 
 // Func is an exported function of one instance.
 type Func struct {
 	instance *Instance
 	pointer  unsafe.Pointer // WasmEdge's; valid as long as the instance
-	typ     FuncType
-	types   [2 * C.EDGE_MAX_VALUES]C.uint8_t
+	typ      FuncType
+	types    [2 * C.EDGE_MAX_VALUES]C.uint8_t
 }
 
 // Instantiate makes a fresh instance: memory with its data, globals, tables. No guest code runs; call the module's start
@@ -258,6 +259,9 @@ func (i *Instance) Close() {
 	}
 	i.free()
 	i.module.release()
+	if i.template != nil {
+		i.template.release()
+	}
 }
 
 func (i *Instance) free() {

@@ -38,6 +38,7 @@ struct edge_instance {
   WasmEdge_ModuleInstanceContext* instance;
   WasmEdge_MemoryInstanceContext* memory;
   const edge_module* module;
+  WasmEdge_GlobalInstanceContext** globals;  // those that a template resets, in its order; NULL without one
 };
 
 extern const preempt_ops* edge_ops;

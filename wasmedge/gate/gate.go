@@ -54,9 +54,12 @@ type Module struct {
 	StartExport string
 	// MutableGlobals are the globals that a call can change.
 	MutableGlobals []Global
-	// TablesMutable says that the contents of a table can change after instantiation, or that the host could be asked to
-	// change one because it is exported: such an instance cannot be reset, only made anew.
+	// TablesMutable says that the contents of a table can change after instantiation: such an instance cannot be reset,
+	// only made anew. The host never writes to a table, exported or not.
 	TablesMutable bool
+	// SegmentsMutable says that data.drop or memory.init occurs, so a data segment can be gone after a call: such an
+	// instance cannot be reset either.
+	SegmentsMutable bool
 	// GrowsMemory says that memory.grow occurs.
 	GrowsMemory bool
 	// Name is what the module calls itself, at most 80 bytes of UTF-8 and otherwise unchecked, or empty. For logs only.
@@ -208,7 +211,7 @@ func notOurs(reason string) *Error {
 
 // describe returns the public view of a module that has its reserved exports.
 func describe(m *module) *Module {
-	view := &Module{TablesMutable: m.writesTables, GrowsMemory: m.growsMemory}
+	view := &Module{TablesMutable: m.writesTables, SegmentsMutable: m.usesDataIndex, GrowsMemory: m.growsMemory}
 	view.Imports = slices.Grow(view.Imports, len(m.imports))
 	view.Exports = slices.Grow(view.Exports, len(m.exports))
 	if m.memory != nil {
@@ -236,7 +239,6 @@ func describe(m *module) *Module {
 		if e.kind == KindFunction {
 			own.Type = m.functionType(e.index)
 		}
-		view.TablesMutable = view.TablesMutable || e.kind == KindTable
 		view.Exports = append(view.Exports, own)
 	}
 	return view

@@ -1,0 +1,111 @@
+package wasmedge
+
+// #include <stdlib.h>
+// #include "shim_template.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+// ErrGrown is returned by [Instance.Reset]: the guest has grown its memory, which cannot shrink again.
+var ErrGrown = errors.New("the guest has grown its memory")
+
+// Template is the state of an instance after its start-up: linear memory and mutable globals. Other instances of the same
+// module start from it and are put back to it. It must only be used for modules whose tables and segments cannot change
+// (the loader gate knows). Its methods may be called from any goroutine.
+type Template struct {
+	module *Module
+	c      *C.edge_template
+	users  atomic.Int64 // instances, plus one until Close
+	closed sync.Once
+}
+
+// Capture makes a template of an instance that has just been started. globals are the export names of all its mutable
+// globals. The instance itself is not attached to it; close it or go on using it.
+func (i *Instance) Capture(globals []string) (*Template, error) {
+	names := make([]*C.char, len(globals))
+	for n, name := range globals {
+		names[n] = C.CString(name)
+		defer C.free(unsafe.Pointer(names[n]))
+	}
+	var first **C.char
+	if len(names) > 0 {
+		first = &names[0]
+	}
+	var code C.int
+	// SAFETY: C copies the names; the array of C pointers is only read during the call.
+	c := C.edge_template_new(i.c, first, C.uint32_t(len(names)), &code)
+	if c == nil {
+		return nil, fmt.Errorf("capture a template: %w", syscall.Errno(code))
+	}
+	template := &Template{module: i.module, c: c}
+	template.users.Store(1)
+	return template, nil
+}
+
+// Bytes returns the size of the captured memory.
+func (t *Template) Bytes() int64 { return int64(C.edge_template_bytes(t.c)) }
+
+// HotBytes returns how much of it every reset copies; 0 until that has been learnt.
+func (t *Template) HotBytes() int64 { return int64(C.edge_template_hot(t.c)) }
+
+// Close gives the template up. It is freed when the last instance made from it is closed. A second Close does nothing.
+func (t *Template) Close() { t.closed.Do(t.release) }
+
+// retain counts an instance in; false after the template is gone.
+func (t *Template) retain() bool {
+	for {
+		users := t.users.Load()
+		if users == 0 {
+			return false
+		}
+		if t.users.CompareAndSwap(users, users+1) {
+			return true
+		}
+	}
+}
+
+func (t *Template) release() {
+	if t.users.Add(-1) == 0 {
+		C.edge_template_free(t.c)
+		t.c = nil
+	}
+}
+
+// InstantiateFrom makes a fresh instance in the template's state: nothing of its start-up runs again. Errors are those of
+// [Thread.Instantiate].
+func (t *Thread) InstantiateFrom(template *Template) (*Instance, error) {
+	if !template.retain() {
+		return nil, fmt.Errorf("instantiate: template: %w", ErrClosed)
+	}
+	instance, err := t.make(template.module, nil)
+	if err != nil {
+		template.release()
+		return nil, err
+	}
+	instance.template = template
+	if code := C.edge_template_attach(template.c, instance.c); code != 0 {
+		instance.Close()
+		return nil, fmt.Errorf("instantiate from a template: %w", syscall.Errno(code))
+	}
+	return instance, nil
+}
+
+// Resettable reports whether the instance was made from a template.
+func (i *Instance) Resettable() bool { return i.template != nil }
+
+// Reset puts an instance made by [Thread.InstantiateFrom] back into its template's state. Call it after a call that ended
+// without an error, while nothing runs in the instance; after a trap or a kill close the instance instead. After an error,
+// which is [ErrGrown] as a rule, close it too.
+func (i *Instance) Reset() error {
+	if C.edge_template_reset(i.template.c, i.c) != 0 {
+		return ErrGrown
+	}
+	return nil
+}
