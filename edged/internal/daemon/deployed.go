@@ -77,8 +77,24 @@ func (c *candidate) program(engine *wasmedge.Engine, artifact *aot.Artifact) (*p
 	if err != nil {
 		return nil, err
 	}
-	return &pool.Program{Module: module, StartUp: startUp(c.module, c.names, c.abi), Entries: c.types}, nil
+	program := &pool.Program{
+		Module: module, StartUp: startUp(c.module, c.names, c.abi), Entries: c.types,
+		Resettable: c.manifest.Template == manifest.TemplateAuto && !c.module.TablesMutable && !c.module.SegmentsMutable,
+	}
+	for _, global := range c.module.MutableGlobals {
+		if global.Type == gate.FuncRef || global.Type == gate.ExternRef {
+			program.Resettable = false // a reference belongs to its instance
+		}
+		program.Globals = append(program.Globals, global.Export)
+	}
+	if t, ok := c.types[restoreExport]; ok && t.Equal(wasmedge.FuncType{}) {
+		program.Restore = restoreExport
+	}
+	return program, nil
 }
+
+// restoreExport is what a guest exports to be told that it starts from a template; see docs/ABI.md.
+const restoreExport = "edged_restore"
 
 // restore puts a version that was active when the daemon ended back into service.
 func (d *Daemon) restore(version *app.Version) error {

@@ -16,8 +16,11 @@ import (
 	"edged.dev/edge/wasmedge"
 )
 
-// maxIdle bounds the instances that an app with reuse keeps between requests; each holds its whole memory.
-const maxIdle = 16
+// maxIdle bounds the instances that an app keeps between requests, so that one app cannot hold all linear memories.
+const maxIdle = 64
+
+// idleTime is how long idle instances are kept when nothing asks for them: then half go, then half of the rest.
+const idleTime = 10 * time.Second
 
 // loadPatience is how long an invocation waits for its app to be loaded. Loading takes some hundred milliseconds at most;
 // what takes longer is a compilation, because the artifact was damaged.
@@ -45,6 +48,39 @@ type Program struct {
 	StartUp []string
 	// Entries are the types of the functions' entries by export name: () -> () or () -> i32.
 	Entries map[string]wasmedge.FuncType
+	// Resettable says that memory and globals are all the state of an instance, so that it can start from a template and be
+	// reset to it. Otherwise every request gets an instance that has been started the long way.
+	Resettable bool
+	// Globals are the export names of all mutable globals.
+	Globals []string
+	// Restore is an export of type () -> () to call whenever an instance has been put into the template's state: there the
+	// guest renews what must not be the same twice, such as random seeds. Empty when it has none.
+	Restore string
+
+	template atomic.Pointer[wasmedge.Template] // nil until the first instance has been started
+}
+
+// close gives the module and the template up.
+func (p *Program) close() {
+	if template := p.template.Load(); template != nil {
+		template.Close()
+	}
+	p.Module.Close()
+}
+
+// capture makes the template of an instance that has just been started, unless there is one.
+func (p *Program) capture(instance *wasmedge.Instance) error {
+	if !p.Resettable || p.template.Load() != nil {
+		return nil
+	}
+	template, err := instance.Capture(p.Globals)
+	if err != nil {
+		return err
+	}
+	if !p.template.CompareAndSwap(nil, template) {
+		template.Close()
+	}
+	return nil
 }
 
 // FunctionSpec describes one function of an app.
@@ -70,6 +106,8 @@ type App struct {
 	program *Program             // guarded by mu; nil until loaded
 	loading *load                // guarded by mu; nil unless Load runs
 	idle    []*wasmedge.Instance // guarded by mu; of program
+	janitor *time.Timer          // guarded by mu; runs shrink as long as there are idle instances
+	taken   atomic.Bool          // an idle instance was put or taken since the last shrink
 }
 
 // load is a call of Spec.Load that runs.
@@ -108,11 +146,11 @@ func (a *App) Replace(program *Program) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.program == nil {
-		program.Module.Close()
+		program.close()
 		return
 	}
 	a.dropIdle()
-	a.program.Module.Close()
+	a.program.close()
 	a.program = program
 }
 
@@ -131,7 +169,7 @@ func (a *App) unload() {
 	defer a.mu.Unlock()
 	a.dropIdle()
 	if a.program != nil {
-		a.program.Module.Close()
+		a.program.close()
 		a.program = nil
 	}
 	_ = a.spec.Guest.Close() // directories that were only read; nothing to be told
@@ -168,18 +206,38 @@ func (a *App) release() {
 	}
 }
 
-// take returns an instance to run in, the program it is of, and whether it is fresh, so that it has to be started up.
-func (a *App) take(ctx context.Context, t *wasmedge.Thread) (instance *wasmedge.Instance, p *Program, fresh bool, err error) {
+// The ways in which an invocation gets its instance.
+type origin int
+
+const (
+	bare     origin = iota // just made: to be started up
+	restored               // in the template's state
+	reused                 // as the request before left it, which is what the app wants
+)
+
+// take returns an instance to run in, the program it is of, and in what state it is.
+func (a *App) take(ctx context.Context, t *wasmedge.Thread) (*wasmedge.Instance, *Program, origin, error) {
 	for {
 		p, instance, err := a.current(ctx)
-		if err != nil || instance != nil {
-			return instance, p, false, err
+		switch {
+		case err != nil:
+			return nil, nil, bare, err
+		case instance != nil && a.spec.Reuse:
+			return instance, p, reused, nil
+		case instance != nil:
+			return instance, p, restored, nil
 		}
-		instance, err = t.Instantiate(p.Module)
+		from := bare
+		if template := p.template.Load(); template != nil && !a.spec.Reuse {
+			from = restored
+			instance, err = t.InstantiateFrom(template)
+		} else {
+			instance, err = t.Instantiate(p.Module)
+		}
 		if errors.Is(err, wasmedge.ErrClosed) {
 			continue // replaced in between by a better one
 		}
-		return instance, p, true, err
+		return instance, p, from, err
 	}
 }
 
@@ -214,6 +272,7 @@ func (a *App) look() (*Program, *wasmedge.Instance, *load) {
 	instance := a.idle[last]
 	a.idle[last] = nil
 	a.idle = a.idle[:last]
+	a.taken.Store(true)
 	return a.program, instance, nil
 }
 
@@ -223,7 +282,7 @@ func (a *App) load(l *load) {
 	a.mu.Lock()
 	switch {
 	case err == nil && a.inFlight.Load() < 0:
-		program.Module.Close()
+		program.close()
 		err = scheduler.ErrRetired
 	case err == nil:
 		a.program = program
@@ -248,9 +307,10 @@ func wait(ctx context.Context, l *load) error {
 	}
 }
 
-// put gives an instance back after a call. One that may be used again is kept when the app wants that.
+// put gives an instance back after a call that it survived intact or not. One that is in a known state again is kept for
+// the next request: as it is when the app wants that, else reset to its template.
 func (a *App) put(instance *wasmedge.Instance, intact bool) {
-	if a.spec.Reuse && intact && a.keep(instance) {
+	if intact && (a.spec.Reuse || instance.Resettable() && instance.Reset() == nil) && a.keep(instance) {
 		return
 	}
 	instance.Close()
@@ -263,7 +323,29 @@ func (a *App) keep(instance *wasmedge.Instance) bool {
 		return false
 	}
 	a.idle = append(a.idle, instance)
+	a.taken.Store(true)
+	if a.janitor == nil {
+		a.janitor = time.AfterFunc(idleTime, a.shrink)
+	}
 	return true
+}
+
+// shrink closes half of the idle instances, and all of them in the end, when none was used for a while.
+func (a *App) shrink() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.taken.Swap(false) {
+		for _, instance := range a.idle[len(a.idle)/2:] {
+			instance.Close()
+		}
+		clear(a.idle[len(a.idle)/2:])
+		a.idle = a.idle[:len(a.idle)/2]
+	}
+	if len(a.idle) == 0 {
+		a.janitor = nil
+		return
+	}
+	a.janitor.Reset(idleTime)
 }
 
 // Function is one function of a deployed version: what the router finds and the scheduler runs.

@@ -87,6 +87,7 @@ func (p *Pool) Try(ctx context.Context, app *App) error {
 type worker struct {
 	pool   *Pool
 	thread *wasmedge.Thread
+	used   *usedInstance // what the invocation before left to be tidied by Recycle
 
 	mu      sync.Mutex
 	serial  uint64          // guarded by mu: number of the invocation that runs, so that a late timer finds another
@@ -184,21 +185,32 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 
 // instance returns a started instance.
 func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasmedge.Instance, *Program, error) {
-	instance, program, fresh, err := app.take(ctx, w.thread)
-	if err != nil || !fresh {
-		return instance, program, err
+	instance, program, from, err := app.take(ctx, w.thread)
+	if err != nil {
+		return nil, nil, err
 	}
-	w.pool.coldStart()
-	if err := w.startUp(ctx, program, instance, env); err != nil {
+	switch from {
+	case bare:
+		w.pool.coldStart()
+		if err = w.startUp(ctx, program.StartUp, instance, env); err == nil && !app.spec.Reuse {
+			err = program.capture(instance)
+		}
+	case restored:
+		if program.Restore != "" {
+			err = w.startUp(ctx, []string{program.Restore}, instance, env)
+		}
+	case reused:
+	}
+	if err != nil {
 		instance.Close()
 		return nil, nil, err
 	}
 	return instance, program, nil
 }
 
-// startUp calls the start-up exports of a fresh instance.
-func (w *worker) startUp(ctx context.Context, program *Program, instance *wasmedge.Instance, env *hostfn.Env) error {
-	for _, name := range program.StartUp {
+// startUp calls exports of type () -> () as calls of their own, with no request to see.
+func (w *worker) startUp(ctx context.Context, names []string, instance *wasmedge.Instance, env *hostfn.Env) error {
+	for _, name := range names {
 		fn, err := instance.Func(name, wasmedge.FuncType{})
 		if err != nil {
 			return err
@@ -255,11 +267,33 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 	var stack [1]uint64
 	inv.Stamps.Started = time.Now()
 	err = w.enter(instance, entry, env, stack[:])
-	fn.app.put(instance, err == nil)
+	w.used = &usedInstance{app: fn.app, instance: instance, intact: intact(err)}
 	if err == nil && len(typ.Results) == 1 && uint32(stack[0]) != 0 {
 		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0])))
 	}
 	return err
+}
+
+// usedInstance is an instance after its call.
+type usedInstance struct {
+	app      *App
+	instance *wasmedge.Instance
+	intact   bool
+}
+
+// intact reports whether an instance can be reset after a call that ended like this. A guest that exited left by a long
+// jump out of the middle, but its state is memory and globals all the same; so a command's instance can be.
+func intact(err error) bool {
+	var exit *wasmedge.ExitError
+	return err == nil || errors.As(err, &exit)
+}
+
+// Recycle implements scheduler.Runner.
+func (w *worker) Recycle() {
+	if used := w.used; used != nil {
+		w.used = nil
+		used.app.put(used.instance, used.intact)
+	}
 }
 
 // stream hands parts of a growing response to the trigger.

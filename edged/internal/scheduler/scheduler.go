@@ -41,6 +41,9 @@ type Runner interface {
 	// Run runs the invocation to its end, which is bounded by the function's own timeout. It is called on the thread that
 	// the runner was made for.
 	Run(inv *invoke.Invocation) invoke.Result
+	// Recycle is called on the same thread after the invocation that ran last has been answered: the time to put right what
+	// it left, which nobody has to wait for.
+	Recycle()
 }
 
 // Threads makes workers' threads.
@@ -201,6 +204,7 @@ func (s *Scheduler) work(r Runner) {
 			return
 		}
 		s.finish(inv, run(r, inv))
+		r.Recycle()
 	}
 }
 

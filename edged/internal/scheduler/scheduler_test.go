@@ -43,6 +43,7 @@ type threads struct {
 type runner func(*invoke.Invocation) invoke.Result
 
 func (r runner) Run(inv *invoke.Invocation) invoke.Result { return r(inv) }
+func (runner) Recycle()                                   {}
 
 func (t threads) Go(work func(Runner)) error {
 	go work(runner(t.run))
