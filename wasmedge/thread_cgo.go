@@ -18,7 +18,8 @@ type Thread struct {
 	c       *C.edge_thread
 	handle  cgo.Handle
 	caller  Caller
-	hostErr error // of the call in progress: what its last host function returned
+	hostErr error  // of the call in progress: what its last host function returned
+	token   uint32 // of Wait and Wake; only C touches it
 	started chan error
 	run     func(*Thread)
 	handed  bool // a ticket of the next call has been given out

@@ -288,6 +288,12 @@ func intact(err error) bool {
 	return err == nil || errors.As(err, &exit)
 }
 
+// Wait implements scheduler.Runner.
+func (w *worker) Wait() { w.thread.Wait() }
+
+// Wake implements scheduler.Runner.
+func (w *worker) Wake() { w.thread.Wake() }
+
 // Recycle implements scheduler.Runner.
 func (w *worker) Recycle() {
 	if used := w.used; used != nil {

@@ -44,6 +44,10 @@ type Runner interface {
 	// Recycle is called on the same thread after the invocation that ran last has been answered: the time to put right what
 	// it left, which nobody has to wait for.
 	Recycle()
+	// Wait blocks the runner's thread until Wake has been called since the last Wait returned.
+	Wait()
+	// Wake makes one Wait return; any goroutine may call it, and it does not block.
+	Wake()
 }
 
 // Threads makes workers' threads.
@@ -90,13 +94,13 @@ type Scheduler struct {
 	options Options
 
 	mu      sync.Mutex
-	wake    *sync.Cond // on mu: work arrived, or closing
-	idle    *sync.Cond // on mu: nothing queued, nothing running
+	quiet   *sync.Cond // on mu: nothing queued, nothing running
 	queue   runQueue   // guarded by mu
 	running int        // guarded by mu
 	drained bool       // guarded by mu: no more admissions
 	closed  bool       // guarded by mu: workers end
-	sleeps  int        // guarded by mu: workers that wait
+	idle    []Runner   // guarded by mu: workers that wait; the last one to fall idle is the first to be woken, its caches are warm
+	waking  bool       // guarded by mu: one has been woken and has not looked at the queue yet
 
 	workers sync.WaitGroup
 }
@@ -107,8 +111,7 @@ func New(options Options) *Scheduler {
 		options.Queue = DefaultQueue
 	}
 	s := &Scheduler{options: options}
-	s.wake = sync.NewCond(&s.mu)
-	s.idle = sync.NewCond(&s.mu)
+	s.quiet = sync.NewCond(&s.mu)
 	return s
 }
 
@@ -167,10 +170,23 @@ func (s *Scheduler) admit(inv *invoke.Invocation, job Job) error {
 	}
 	inv.Stamps.Queued = time.Now()
 	heap.Push(&s.queue, waiting{inv: inv, due: due(inv, job)})
-	if s.sleeps > 0 {
-		s.wake.Signal()
-	}
+	s.wakeOne()
 	return nil
+}
+
+// wakeOne wakes an idle worker for what is queued, unless one is on its way already: that one wakes the next if there is
+// more than it takes itself. So short invocations that come in a row are run by few workers, without a wake-up each. Called
+// with mu held.
+func (s *Scheduler) wakeOne() {
+	last := len(s.idle) - 1
+	if s.waking || last < 0 || len(s.queue) == 0 {
+		return
+	}
+	runner := s.idle[last]
+	s.idle[last] = nil
+	s.idle = s.idle[:last]
+	s.waking = true
+	runner.Wake()
 }
 
 func (s *Scheduler) reject(reason Rejection) {
@@ -199,7 +215,7 @@ func due(inv *invoke.Invocation, job Job) time.Time {
 // work is the life of one worker.
 func (s *Scheduler) work(r Runner) {
 	for {
-		inv := s.next()
+		inv := s.next(r)
 		if inv == nil {
 			return
 		}
@@ -217,19 +233,23 @@ func run(r Runner, inv *invoke.Invocation) invoke.Result {
 }
 
 // next waits for an invocation and marks it as running; nil when the worker is to end.
-func (s *Scheduler) next() *invoke.Invocation {
+func (s *Scheduler) next(r Runner) *invoke.Invocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.queue) == 0 {
 		if s.closed {
 			return nil
 		}
-		s.sleeps++
-		s.wake.Wait()
-		s.sleeps--
+		s.idle = append(s.idle, r)
+		s.mu.Unlock()
+		r.Wait()
+		s.mu.Lock()
+		s.waking = false
 	}
 	s.running++
-	return heap.Pop(&s.queue).(waiting).inv //nolint:forcetypeassert // the queue holds nothing else
+	inv := heap.Pop(&s.queue).(waiting).inv //nolint:forcetypeassert // the queue holds nothing else
+	s.wakeOne()
+	return inv
 }
 
 // finish answers an invocation that has run. The job is released first: who gets the answer may count on it.
@@ -239,12 +259,12 @@ func (s *Scheduler) finish(inv *invoke.Invocation, result invoke.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
-	s.signalIdle()
+	s.signalQuiet()
 }
 
-func (s *Scheduler) signalIdle() {
+func (s *Scheduler) signalQuiet() {
 	if s.running == 0 && len(s.queue) == 0 {
-		s.idle.Broadcast()
+		s.quiet.Broadcast()
 	}
 }
 
@@ -261,13 +281,13 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.idle.Broadcast()
+		s.quiet.Broadcast()
 	})
 	defer stop()
 	s.mu.Lock()
 	s.drained = true
 	for (s.running > 0 || len(s.queue) > 0) && ctx.Err() == nil {
-		s.idle.Wait()
+		s.quiet.Wait()
 	}
 	dropped := s.queue
 	s.queue = nil
@@ -287,7 +307,10 @@ func (s *Scheduler) Close() error {
 	_ = s.Drain(now) // its error says that it did not wait, as asked
 	s.mu.Lock()
 	s.closed = true
-	s.wake.Broadcast()
+	for _, runner := range s.idle {
+		runner.Wake()
+	}
+	s.idle = nil
 	s.mu.Unlock()
 	s.workers.Wait()
 	return nil

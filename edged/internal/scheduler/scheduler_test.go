@@ -40,13 +40,24 @@ type threads struct {
 	run func(*invoke.Invocation) invoke.Result
 }
 
-type runner func(*invoke.Invocation) invoke.Result
+// runner is a worker on a goroutine.
+type runner struct {
+	threads
+	token chan struct{} // of one place: several wake-ups count as one
+}
 
-func (r runner) Run(inv *invoke.Invocation) invoke.Result { return r(inv) }
-func (runner) Recycle()                                   {}
+func (r *runner) Run(inv *invoke.Invocation) invoke.Result { return r.run(inv) }
+func (r *runner) Recycle()                                 {}
+func (r *runner) Wait()                                    { <-r.token }
+func (r *runner) Wake() {
+	select {
+	case r.token <- struct{}{}:
+	default:
+	}
+}
 
 func (t threads) Go(work func(Runner)) error {
-	go work(runner(t.run))
+	go work(&runner{t, make(chan struct{}, 1)})
 	return nil
 }
 
