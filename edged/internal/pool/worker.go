@@ -94,6 +94,7 @@ type worker struct {
 	ticket  wasmedge.Ticket // guarded by mu: of the call in progress or the next
 	active  bool            // guarded by mu
 	expired error           // guarded by mu: why the invocation is to end
+	ends    time.Time       // guarded by mu: when the clock of the invocation runs out
 	cancel  context.CancelCauseFunc
 }
 
@@ -133,6 +134,7 @@ func (w *worker) begin(limit time.Duration) (ctx context.Context, end func()) {
 	w.serial++
 	serial := w.serial
 	w.active, w.expired, w.cancel = true, nil, cancel
+	w.ends = time.Now().Add(limit)
 	w.ticket = w.thread.Next()
 	w.mu.Unlock()
 	timer := time.AfterFunc(limit, func() { w.expire(serial, invoke.ErrTimeout) })
@@ -262,7 +264,7 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 	inv.Stamps.Instantiated = time.Now()
 	env.Begin(ctx, &request{inv: inv})
 	if inv.Stream != nil {
-		env.OnOutput(stream(inv))
+		env.OnOutput(stream(inv, w.until()))
 	}
 	var stack [1]uint64
 	inv.Stamps.Started = time.Now()
@@ -302,9 +304,20 @@ func (w *worker) Recycle() {
 	}
 }
 
-// stream hands parts of a growing response to the trigger.
-func stream(inv *invoke.Invocation) func(int, []hostfn.Header, []byte) error {
+// until returns when the invocation that runs now is ended.
+func (w *worker) until() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ends
+}
+
+// stream hands parts of a growing response to the trigger. A kill cannot reach a guest that waits there for its client, so
+// the invocation's deadline, which ends that wait, is made until at the latest.
+func stream(inv *invoke.Invocation, until time.Time) func(int, []hostfn.Header, []byte) error {
 	return func(status int, headers []hostfn.Header, part []byte) error {
+		if inv.Deadline.IsZero() || until.Before(inv.Deadline) {
+			inv.Deadline = until
+		}
 		return inv.Stream(inv, status, headerList(headers), part)
 	}
 }
