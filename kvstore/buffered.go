@@ -3,6 +3,7 @@ package kvstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 )
 
 // logEntry is one accepted write of a Batched space, flushed as a whole.
@@ -53,6 +54,11 @@ func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResul
 	if err != nil || len(changes) == 0 {
 		return results, false, err
 	}
+	if !batched {
+		if err := sp.fits(changes); err != nil {
+			return nil, false, err
+		}
+	}
 	sp.seq++
 	for _, ch := range changes {
 		if ch.rec == nil && !batched {
@@ -66,6 +72,29 @@ func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResul
 	}
 	sp.watches.publish(sp, changes) // under mu: events are in the order of acceptance
 	return results, batched, nil
+}
+
+// entryCost is what an entry of a table takes beside its key and its record, rounded up.
+const entryCost = 128
+
+// fits returns ErrFull when the changes would make a Memory space larger than it may be. What makes it no larger is
+// always accepted. The caller holds mu.
+func (sp *Space) fits(changes []change) error {
+	growth := int64(0)
+	for _, ch := range changes {
+		e, found := sp.table.find(ch.key)
+		if found {
+			growth -= int64(len(e.key)+len(e.rec)) + entryCost
+		}
+		if ch.rec != nil {
+			growth += int64(len(ch.key)+len(ch.rec)) + entryCost
+		}
+	}
+	limit := sp.store.opts.MemoryBytes
+	if size := sp.table.bytes + int64(sp.table.count)*entryCost; growth > 0 && size+growth > limit {
+		return fmt.Errorf("space %q would hold %d bytes in memory, %d is the limit: %w", sp.name, size+growth, limit, ErrFull)
+	}
+	return nil
 }
 
 func (sp *Space) findMemory(key []byte) ([]byte, error) {

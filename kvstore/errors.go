@@ -17,7 +17,7 @@ var (
 	ErrEmptyKey = errors.New("key is empty: a key has 1 to 1024 bytes")
 	// ErrBadOp is returned for an operation whose kind is unknown.
 	ErrBadOp = errors.New("unknown operation")
-	// ErrFull is returned when the disk, a quota or a file size limit refused a write. Nothing was applied; the system's
+	// ErrFull is returned when the disk, a quota, a file size limit or Options.MemoryBytes refused a write. Nothing was applied; the system's
 	// errno is wrapped too. Reads keep working, and so do writes once there is space.
 	ErrFull = errors.New("no space for the key-value store: free some space or raise the quota, then retry")
 	// ErrFailed is returned to writers after the disk failed in the middle of a commit, or bbolt panicked in one. What the
@@ -51,13 +51,15 @@ var (
 	ErrBadTTL = errors.New("bad lock lease: want 1 ms to 24 h")
 	// ErrTooManyWaiters is returned by Lock when maxLockWaiters callers already wait for that key.
 	ErrTooManyWaiters = errors.New("too many callers wait for this lock")
+	// ErrTooManyLocks is returned by Lock when maxLeases keys of the space are locked already.
+	ErrTooManyLocks = errors.New("too many keys of this space are locked")
 	// ErrBadExport is returned by Import for a stream that is not a complete, undamaged export.
 	ErrBadExport = errors.New("not a complete key-value export")
 )
 
 // LimitError says which limit was exceeded and by what. It matches ErrTooLarge.
 type LimitError struct {
-	What  string // "key", "value" or "batch"
+	What  string // "key", "value", "batch operations", "batch" or "batch result"
 	Size  int64  // bytes (operations for "batch operations") that were asked for
 	Limit int64  // in the same unit
 }

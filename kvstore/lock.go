@@ -13,6 +13,8 @@ const (
 	MaxLockTTL = 24 * time.Hour
 	// maxLockWaiters bounds the callers that wait for one key.
 	maxLockWaiters = 4096
+	// maxLeases bounds the keys of one space that are locked: leases outlive who took them, and each is memory.
+	maxLeases = 16384
 )
 
 // Lock acquires the leased lock of key and blocks, first come first served, until it is free or ctx is done. The lease ends at
@@ -74,6 +76,10 @@ func (t *lockTable) lock(ctx context.Context, key string, ttl time.Duration) (ui
 	}
 	l := t.leases[key]
 	if l == nil {
+		if len(t.leases) >= maxLeases {
+			t.mu.Unlock()
+			return 0, ErrTooManyLocks
+		}
 		l = &lease{}
 		t.leases[key] = l
 		t.mu.Unlock()

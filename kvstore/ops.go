@@ -93,8 +93,12 @@ func (sp *Space) evaluate(ops []op, base lookup, watched bool) ([]change, []OpRe
 	view := overlay{base: base}
 	results := make([]OpResult, len(ops))
 	changes := make([]change, 0, len(ops))
+	read := 0
 	for i, o := range ops {
 		ch, res, err := sp.step(o, &view, watched)
+		if read += len(res.Value); err == nil && read > MaxResultBytes {
+			err = &LimitError{What: "batch result", Size: int64(read), Limit: MaxResultBytes}
+		}
 		if err != nil {
 			return nil, nil, &OpError{Index: i, Err: err}
 		}

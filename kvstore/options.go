@@ -12,6 +12,9 @@ const (
 	MaxValueBytes = 16 << 20
 	// MaxBatchBytes bounds the keys and values of one Apply together: it is held in memory several times over while it commits.
 	MaxBatchBytes = 64 << 20
+	// MaxResultBytes bounds the values that one Apply reads, together: a few bytes of operations can name large values again
+	// and again.
+	MaxResultBytes = 64 << 20
 	// MaxBatchOps bounds the number of operations of one Apply.
 	MaxBatchOps = 65536
 )
@@ -54,6 +57,9 @@ type Options struct {
 	GroupBytes int64
 	// GroupRequests bounds the requests of one commit. Default 1024.
 	GroupRequests int
+	// MemoryBytes bounds what one Memory space holds: keys, values and 128 bytes for each of them. A write that would
+	// exceed it gets ErrFull. Default 256 MiB.
+	MemoryBytes int64
 	// ScrubBytesPerSecond bounds how fast Scrub reads. Default 32 MiB/s; negative means no limit.
 	ScrubBytesPerSecond int64
 	// OnCommit, when set, is called by the committer after every commit, successful or not. It must not block and must
@@ -90,6 +96,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.GroupRequests <= 0 {
 		out.GroupRequests = 1024
+	}
+	if out.MemoryBytes <= 0 {
+		out.MemoryBytes = 256 << 20
 	}
 	if out.ScrubBytesPerSecond == 0 {
 		out.ScrubBytesPerSecond = 32 << 20
