@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"edged.dev/edge/edged/internal/admin"
@@ -46,6 +47,7 @@ func (d *Daemon) Deploy(ctx context.Context, req admin.DeployRequest, progress f
 	if err != nil {
 		return admin.DeployResult{}, &admin.Error{Kind: admin.ErrInternal, Detail: err.Error(), Cause: err}
 	}
+	defer debug.FreeOSMemory() // checking a module takes ten times its size for a moment; a box has better use for that
 	result, err := d.install(ctx, req, c, made{program, artifact}, progress)
 	if err != nil {
 		return admin.DeployResult{}, err
@@ -299,6 +301,7 @@ func (d *Daemon) tidy(ctx context.Context) {
 			}
 		}
 	}
+	defer debug.FreeOSMemory() // what checking all modules took
 	d.building.Lock()
 	defer d.building.Unlock()
 	for _, one := range d.deployed() {
