@@ -79,7 +79,7 @@ static int install(void) {
   return sigaction(INTERRUPT_SIGNAL, &action, NULL) == 0 ? 0 : errno;
 }
 
-static int interrupt_signal(void) { return INTERRUPT_SIGNAL; }
+int preempt_signal(void) { return INTERRUPT_SIGNAL; }
 
 static void attach(preempt_slot* slot) {
   slot->tid = (pid_t)syscall(SYS_gettid);
@@ -180,6 +180,6 @@ static preempt_slot* current(void) {
   return state == PREEMPT_RUNNING || state == PREEMPT_KILLING ? slot : NULL;
 }
 
-static const preempt_ops table = {install, interrupt_signal, attach, detach, enter, leave, skip, kill_call, poke, guard, current};
+static const preempt_ops table = {install, attach, detach, enter, leave, skip, kill_call, poke, guard, current};
 
 const preempt_ops* preempt_table(void) { return &table; }

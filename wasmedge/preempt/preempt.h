@@ -64,8 +64,6 @@ _Static_assert(offsetof(preempt_slot, deferred) == PREEMPT_SLOT_DEFERRED, "assem
 typedef struct preempt_ops {
   // install puts the handler of the interrupt signal in place; 0 or an errno. Once per process.
   int (*install)(void);
-  // signal returns the number of the interrupt signal.
-  int (*signal)(void);
   // attach makes slot the calling thread's own, for all its calls, and opens the thread's mask for the interrupt signal,
   // which it may have inherited blocked. detach ends that, before the thread ends; no kill or poke may be under way.
   void (*attach)(preempt_slot* slot);
@@ -92,5 +90,7 @@ typedef struct preempt_ops {
 
 // preempt_table returns the table; it is constant.
 const preempt_ops* preempt_table(void);
+// preempt_signal returns the number of the interrupt signal.
+int preempt_signal(void);
 
 #endif
