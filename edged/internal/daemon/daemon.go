@@ -253,7 +253,8 @@ func (d *Daemon) listen(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w", d.config.UDS, err)
 	}
 	d.admin = admin.New(admin.Options{Path: d.config.Admin, Service: d, Metrics: d.metrics.WritePrometheus, Log: d.logger})
-	if err := d.admin.Start(ctx); err != nil {
+	// Not ended by ctx: while requests are drained the operator must still be able to look, and to help them end.
+	if err := d.admin.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("listen on %s: %w", d.config.Admin, err)
 	}
 	d.closing(d.closePorts)

@@ -32,6 +32,9 @@ const (
 // the compilation, and one start-up of an instance. What was deployed before serves on until the switch, and after a
 // failure.
 func (d *Daemon) Deploy(ctx context.Context, req admin.DeployRequest, progress func(admin.Progress)) (admin.DeployResult, error) {
+	if d.draining.Load() {
+		return admin.DeployResult{}, &admin.Error{Kind: admin.ErrUnavailable, Detail: "the daemon is stopping"}
+	}
 	progress(admin.Progress{Stage: stageCheck})
 	c, err := d.check(req)
 	if err != nil {

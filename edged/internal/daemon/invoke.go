@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"edged.dev/edge/edged/internal/admin"
@@ -157,12 +158,13 @@ func (d *Daemon) invocation(req admin.InvokeRequest) (*invoke.Invocation, error)
 			method = "POST"
 		}
 	}
-	route := one.version.Manifest.Route(name)
+	route := basePath(one.version.Manifest.Route(name))
+	path, query, _ := strings.Cut(req.Path, "?")
 	return &invoke.Invocation{
 		ID: d.ids.Add(1), App: req.App, Function: name, Source: invoke.SourceCLI, Target: fn,
 		Request: invoke.Request{
-			Method: method, Path: basePath(route) + req.Path, Proto: "HTTP/1.1", Host: "localhost", Headers: req.Headers, Body: req.Body,
-			Remote: "@", Route: basePath(route), PathInfo: req.Path,
+			Method: method, Path: route + path, RawQuery: query, Proto: "HTTP/1.1", Host: "localhost", Headers: req.Headers,
+			Body: req.Body, Remote: "@", Route: route, PathInfo: path,
 		},
 		Stamps: invoke.Stamps{Arrived: time.Now()},
 	}, nil
