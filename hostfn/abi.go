@@ -71,6 +71,7 @@ var storeResults = []struct {
 	{kvstore.ErrEmptyKey, Invalid},
 	{kvstore.ErrBadTTL, Invalid},
 	{kvstore.ErrTooManyWaiters, Limit},
+	{kvstore.ErrTooManyLocks, Limit},
 	{kvstore.ErrFull, Limit},
 	{context.DeadlineExceeded, TimedOut},
 	{context.Canceled, Cancelled},

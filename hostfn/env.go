@@ -73,7 +73,8 @@ func (a *App) NewEnv() *Env {
 func (e *Env) Begin(ctx context.Context, r Request) {
 	e.files.closeAll()
 	e.ctx, e.req, e.on = ctx, r, true
-	e.fn, e.mem = "", nil
+	e.fn = ""
+	e.leave() // a host function that panicked has not
 	e.input, e.inputAt = nil, 0
 	if r != nil {
 		e.input = r.Body()
@@ -127,7 +128,9 @@ func (e *Env) Finish(callErr error) Output {
 	}
 	out.Status, out.Headers = e.response.head()
 	out.Body, out.Streamed = e.response.body, e.response.streamed
-	e.req = nil
+	// An Env may rest for long: what it has of the request, and buffers that are large, need not rest with it.
+	e.req, e.input, e.ctx, e.response.hook = nil, nil, context.Background(), nil
+	e.results, e.scratch = keep(e.results), keep(e.scratch)
 	return out
 }
 

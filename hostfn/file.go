@@ -75,6 +75,9 @@ func (e *Env) vector(p []uint64, result int, move func(b []byte) (int, error)) (
 		if len(buf) == 0 {
 			continue
 		}
+		if err := e.over(); err != nil && done > 0 {
+			return 0, err // 1,024 buffers may be 4 GiB of a slow disk
+		}
 		n, err := move(buf)
 		done += n
 		if err != nil && done == 0 {

@@ -154,6 +154,9 @@ func fdReaddir(e *Env, p []uint64) (errno, error) {
 		return eNotcapable, nil
 	}
 	used, err := e.list(d, buf, p[3])
+	if over := e.over(); over != nil {
+		return 0, over // a directory may have millions of entries, and a buffer room for them
+	}
 	if err != nil {
 		return errnoOf(err), nil
 	}
@@ -178,6 +181,9 @@ func (e *Env) list(d *descriptor, buf []byte, cookie uint64) (int, error) {
 	}
 	used := 0
 	for used < len(buf) {
+		if err := e.over(); err != nil {
+			return used, err
+		}
 		n, err := retry(func() (int, error) { return unix.ReadDirent(d.stream, e.scratch[:chunk]) })
 		if err != nil {
 			return 0, err

@@ -262,7 +262,7 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 
 // resultsFit reports whether the values that the operations read stay within Limits.BatchBytes: a batch of few bytes could
 // name one large value again and again. It goes by what is there now and what the batch itself writes, and looks only
-// when there are enough reads for it to matter.
+// when there are enough reads for it to matter. It reads no more than the limit itself before it says no.
 func (e *Env) resultsFit(ops []kvstore.Op) bool {
 	reads := 0
 	for _, op := range ops {
@@ -273,22 +273,28 @@ func (e *Env) resultsFit(ops []kvstore.Op) bool {
 	if reads <= e.app.Limits.BatchBytes/kvstore.MaxValueBytes {
 		return true
 	}
-	sizes := make(map[string]int)
+	written := make(map[string]int)
 	for _, op := range ops {
-		sizes[string(op.Key)] = max(sizes[string(op.Key)], len(op.Value))
+		written[string(op.Key)] = max(written[string(op.Key)], len(op.Value))
 	}
-	for key, size := range sizes {
-		// An error shows again, and counts, when the batch runs.
-		e.scratch, _ = e.app.Space.Get([]byte(key), e.scratch[:0])
-		sizes[key] = max(size, len(e.scratch))
-	}
+	stored := make(map[string]int)
 	total := 0
 	for _, op := range ops {
-		if op.Kind == kvstore.OpGet {
-			total += sizes[string(op.Key)]
+		if op.Kind != kvstore.OpGet {
+			continue
+		}
+		size, known := stored[string(op.Key)]
+		if !known {
+			// An error shows again, and counts, when the batch runs.
+			e.scratch, _ = e.app.Space.Get(op.Key, e.scratch[:0])
+			size = max(written[string(op.Key)], len(e.scratch))
+			stored[string(op.Key)] = size
+		}
+		if total += size; total > e.app.Limits.BatchBytes {
+			return false
 		}
 	}
-	return total <= e.app.Limits.BatchBytes
+	return true
 }
 
 // unpackBatch reads packed operations; Invalid or Limit when it cannot. Keys and values alias raw; expected values, which

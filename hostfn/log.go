@@ -41,13 +41,18 @@ func (e *Env) logText(level Level, text []byte) {
 // writeStderr passes on the lines that p completes and keeps the rest.
 func (e *Env) writeStderr(p []byte) {
 	for len(p) > 0 && !e.logs.full {
-		line, rest, ended := bytes.Cut(p, []byte("\n"))
 		room := e.app.Limits.LogLineBytes - len(e.logs.stderr)
+		// What lies behind a line's longest form is not looked at: p may be as large as the guest's memory.
+		line, _, ended := bytes.Cut(p[:min(len(p), room+1)], []byte("\n"))
 		if len(line) > room {
 			e.logs.stderr = append(e.logs.stderr, line[:room]...)
 			p = p[room:]
 			e.flushStderr()
 			continue
+		}
+		rest := p[len(line):]
+		if ended {
+			rest = rest[1:]
 		}
 		e.logs.stderr = append(e.logs.stderr, line...)
 		if ended {
