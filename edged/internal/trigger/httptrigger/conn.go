@@ -101,13 +101,22 @@ func (c *conn) read() {
 	if c.reading == nil {
 		return
 	}
-	if c.account() > c.loop.server.opts.Limits.UploadBytes {
-		c.refuse(refuse(503, "too many large requests are being received; try again later"))
+	if held := c.account(); c.tooMuch(held, c.upload) {
+		c.refuse(refuse(503, "too many large requests are being received or worked on; try again later"))
 		return
 	}
 	if c.tooSlow() {
 		c.refuse(refuse(408, "the body comes too slowly"))
 	}
+}
+
+// smallUpload is the size up to which a body is never refused for what others hold: as many as there can be of these fit
+// beside the rest, and whoever sends large ones must not keep away all others.
+const smallUpload = 16 << 10
+
+// tooMuch reports whether a body that takes own bytes is to be refused when all take held.
+func (c *conn) tooMuch(held, own int64) bool {
+	return own > smallUpload && held > c.loop.server.opts.Limits.UploadBytes
 }
 
 // account brings up to date what this connection holds for a body being received and returns what all hold.
@@ -198,6 +207,12 @@ func (c *conn) complete() {
 	c.reading = nil
 	ex.inv.Request.Body = c.framer.body
 	c.framer.reset()
+	// From here on the exchange answers for the body's memory: workers may have it longer than the connection lives.
+	ex.upload = int64(cap(ex.inv.Request.Body))
+	c.loop.server.upload.Add(ex.upload)
+	if held := c.account(); c.tooMuch(held, ex.upload) && ex.fault == nil {
+		ex.fault = &problem{status: http.StatusServiceUnavailable, detail: "too many large requests are being worked on; try again later", retry: defaultRetry}
+	}
 	c.stopped = !ex.keep
 	ex.inv.Stamps.Arrived = c.loop.now
 	ex.dispatch()

@@ -30,6 +30,7 @@ type exchange struct {
 
 	fault  *problem // an error of the protocol, in place of a result
 	allow  []string // for the Allow field of a 405
+	upload int64    // what of server.upload is this exchange's, until it is done
 	called atomic.Bool
 	result invoke.Result // written before done
 	done   atomic.Bool
@@ -116,6 +117,17 @@ func (ex *exchange) dispatch() {
 		ex.submit()
 		return
 	}
+	ex.settle()
+}
+
+// settle ends the work on a request: its result or fault is set, its body is not needed any more. Who calls it must not
+// touch ex afterwards, unless it is the loop.
+func (ex *exchange) settle() {
+	if ex.upload > 0 {
+		ex.inv.Request.Body = nil
+		ex.conn.loop.server.upload.Add(-ex.upload)
+		ex.upload = 0
+	}
 	ex.done.Store(true)
 }
 
@@ -126,7 +138,7 @@ func (ex *exchange) submit() {
 	if len(inv.Request.Body) > 0 {
 		inv.Deadline, inv.Request.Params = time.Time{}, nil
 		if ex.route(); ex.result.Err != nil {
-			ex.done.Store(true)
+			ex.settle()
 			return
 		}
 	}
@@ -138,7 +150,7 @@ func (ex *exchange) submit() {
 	// Done may be called before Submit returns: on nil, nothing of ex may be touched.
 	if err := ex.conn.loop.server.opts.Submitter.Submit(inv); err != nil {
 		ex.result = invoke.Result{Err: err}
-		ex.done.Store(true)
+		ex.settle()
 	}
 }
 
@@ -155,7 +167,7 @@ func (ex *exchange) answer(_ *invoke.Invocation, res invoke.Result) {
 		}
 	}
 	ex.result = res
-	ex.done.Store(true)
+	ex.settle()
 	if !c.closed.Load() {
 		c.loop.wake(c)
 	}

@@ -42,7 +42,7 @@ func newWorkers(tb testing.TB, n int) *workers {
 		w.wg.Go(func() {
 			for inv := range w.queue {
 				now := time.Now()
-				inv.Stamps.Instantiated, inv.Stamps.Started = now, now
+				inv.Stamps.Picked, inv.Stamps.Started = now, now
 				res := inv.Target.(target).run(inv)
 				inv.Stamps.Ended = time.Now()
 				inv.Done(inv, res)

@@ -50,8 +50,10 @@ type Limits struct {
 	PipelineDepth int   // requests in flight on one connection; 128; above: reading pauses
 	Connections   int   // open connections; 16,384; above: 503 and closed
 	OutboundBytes int   // response bytes waiting on one connection before Stream blocks and reading pauses; 256 KiB
-	UploadBytes   int64 // memory for bodies that are being received, over all connections; 256 MiB; above: 503
-	BodyRate      int64 // bytes a second that a body must average once it has taken Timeouts.Body; 256
+	// UploadBytes bounds the memory for bodies of more than 16 KiB over all connections, from their first byte until
+	// their request is answered; 256 MiB; above: 503.
+	UploadBytes int64
+	BodyRate    int64 // bytes a second that a body must average once it has taken Timeouts.Body; 256
 }
 
 // Timeouts bound how long a client may keep the server waiting. Zero fields take their defaults.

@@ -120,10 +120,10 @@ func appendTiming(dst []byte, s *invoke.Stamps, now time.Time) []byte {
 		from, to time.Time
 	}{
 		{"admit", s.Arrived, s.Queued},
-		{"queue", s.Queued, s.Instantiated},
-		{"enter", s.Instantiated, s.Started},
+		{"queue", s.Queued, s.Picked},
+		{"instantiate", s.Picked, s.Started},
 		{"run", s.Started, s.Ended},
-		{"reply", s.Ended, now},
+		{"send", s.Ended, now},
 	}
 	for _, stage := range stages {
 		if stage.from.IsZero() || stage.to.IsZero() {

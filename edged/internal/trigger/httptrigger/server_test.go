@@ -79,7 +79,7 @@ func TestRequest(t *testing.T) {
 			t.Errorf("deadline after %v", limit)
 		}
 		st := (<-sent).Stamps
-		moments := []time.Time{st.Arrived, st.Queued, st.Instantiated, st.Started, st.Ended, st.Sent}
+		moments := []time.Time{st.Arrived, st.Queued, st.Picked, st.Started, st.Ended, st.Sent}
 		for i, m := range moments {
 			if m.IsZero() || i > 0 && m.Before(moments[i-1]) {
 				t.Errorf("stamps %v", moments)
