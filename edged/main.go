@@ -70,6 +70,7 @@ func dependencies() cli.Deps {
 		CompileChild:   aot.ChildMain,
 		ManifestSchema: func() ([]byte, error) { return manifest.Schema(), nil },
 		ModulePath:     modulePath,
+		LocalChecks:    localChecks,
 		SDK:            sdk.Files(),
 	}
 }
@@ -103,6 +104,15 @@ func logger(w io.Writer, l config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// localChecks looks at this machine without a daemon.
+func localChecks(ctx context.Context) []admin.Check {
+	loaded, err := config.Load(config.Options{})
+	if err != nil {
+		return []admin.Check{{Name: "configuration", State: admin.CheckFail, Detail: err.Error()}}
+	}
+	return daemon.LocalChecks(ctx, loaded)
 }
 
 func runModule(ctx context.Context, o cli.RunOptions) (int, error) {

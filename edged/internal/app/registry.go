@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -292,7 +293,7 @@ func ids(rec *record) string {
 }
 
 // Rollback activates an earlier version and returns it; "" means the one that was active before the active one, so
-// that twice in a row leads back. A version may be given by its number alone: "v3".
+// that twice in a row leads back. A version may be given by its number alone: "v3" or "3".
 func (r *Registry) Rollback(name invoke.AppName, id VersionID) (*Version, error) {
 	r.writeMu.Lock()
 	defer r.writeMu.Unlock()
@@ -307,7 +308,7 @@ func (r *Registry) Rollback(name invoke.AppName, id VersionID) (*Version, error)
 		return nil, fmt.Errorf("roll back %s: %w: none was active before; the app has %s", name, ErrNoVersion, ids(rec))
 	}
 	for _, e := range rec.Versions {
-		if string(id) == fmt.Sprintf("v%d", e.Number) {
+		if string(id) == fmt.Sprintf("v%d", e.Number) || string(id) == strconv.Itoa(e.Number) {
 			id = e.ID
 		}
 	}

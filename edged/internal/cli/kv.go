@@ -28,9 +28,8 @@ func (p *program) kvCommand() *cli.Command {
 			},
 			{
 				Name: "set", Usage: "store a value", ArgsUsage: "SPACE KEY VALUE|@FILE|-", Action: p.kvSet,
-				Description: "Functions that are triggered by the key run as they do for any other change.\n\n" +
-					examples("edged kv set counter visits 0", "edged kv set photos cat.jpg @cat.jpg", "date | edged kv set clock now -"),
-				Flags: []cli.Flag{adminFlag()},
+				Description: examples("edged kv set counter visits 0", "edged kv set photos cat.jpg @cat.jpg", "date | edged kv set clock now -"),
+				Flags:       []cli.Flag{adminFlag()},
 			},
 			{
 				Name: "rm", Usage: "remove keys", ArgsUsage: "SPACE KEY...", Action: p.kvRemove,

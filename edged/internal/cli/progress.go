@@ -18,7 +18,6 @@ type meter struct {
 
 	mu    sync.Mutex
 	stage string                   // guarded by mu
-	note  string                   // guarded by mu; the last message printed
 	bar   *progressbar.ProgressBar // guarded by mu; nil between stages
 }
 
@@ -42,13 +41,8 @@ func (m *meter) show(step admin.Progress) {
 		return
 	}
 	if step.Stage != m.stage {
-		m.stage, m.note = step.Stage, ""
-		_, _ = fmt.Fprintln(m.w, stageText(step))
-		m.note = step.Message
-	}
-	if step.Message != m.note {
-		m.note = step.Message
-		_, _ = fmt.Fprintln(m.w, stageText(step))
+		m.stage = step.Stage
+		_, _ = fmt.Fprintln(m.w, step.Stage)
 	}
 }
 

@@ -169,7 +169,10 @@ func (d *Daemon) openScheduler(Options) error {
 	// A host function that calls back into Go needs a processor of the Go scheduler at once, also while every worker runs a
 	// guest; with too few of them it waits for milliseconds.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+d.config.Cores))
-	d.pool = pool.New(d.engine, d.logger, d.metrics.ColdStarts.Inc)
+	d.pool = pool.New(d.engine, d.logger, pool.Hooks{
+		ColdStart: d.metrics.ColdStarts.Inc,
+		Restored:  func(took time.Duration) { d.metrics.Restore.Observe(took.Seconds()) },
+	})
 	d.scheduler = scheduler.New(scheduler.Options{
 		Workers: workers, Queue: d.config.Limits.Queue * d.config.Cores, Rejected: d.rejected,
 	})
@@ -275,6 +278,8 @@ func (d *Daemon) httpOptions() httptrigger.Options {
 	return httptrigger.Options{
 		Addr: d.config.HTTP, Router: &d.router, Submitter: (*submitter)(d), System: d.system, Sent: d.sent, IDs: &d.ids,
 		Logger: d.logger,
+		// Half of the cores of a port's loops would be idle as a rule; two ports share them.
+		Loops: max(d.config.Cores/2, 1),
 		Limits: httptrigger.Limits{
 			BodyBytes: int64(d.config.Limits.Body), HeaderBytes: int(d.config.Limits.Headers),
 			Connections: d.config.Limits.Connections,

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
+	"time"
 
 	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/app"
@@ -204,6 +206,7 @@ func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candid
 	d.deployMu.Lock()
 	defer d.deployMu.Unlock()
 	progress(admin.Progress{Stage: stageStart})
+	begun := time.Now()
 	one, err := d.ready(&app.Version{App: c.manifest.App, Manifest: c.manifest}, c.manifest, built.program)
 	if err != nil {
 		built.program.Module.Close()
@@ -212,10 +215,7 @@ func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candid
 	one.key.Store(&built.artifact.Key)
 	if err := d.pool.Try(ctx, one.app); err != nil {
 		one.app.Retire()
-		return admin.DeployResult{}, &admin.Error{
-			Kind: admin.ErrInvalid, Cause: err,
-			Detail: "an instance cannot be started: " + err.Error(), Remedy: "see 'edged logs " + string(c.manifest.App) + "'",
-		}
+		return admin.DeployResult{}, d.startFailed(c.manifest.App, begun, err)
 	}
 	table, err := d.routes(c.manifest.App, one)
 	if err != nil {
@@ -231,6 +231,20 @@ func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candid
 	one.version = version
 	d.serve(version.App, one, table)
 	return d.result(one), nil
+}
+
+// startFailed reports an instance that could not be started, with what the guest logged meanwhile: when the app is not
+// deployed otherwise, 'edged logs' has no place for it.
+func (d *Daemon) startFailed(name invoke.AppName, since time.Time, cause error) error {
+	var detail strings.Builder
+	fmt.Fprintf(&detail, "an instance cannot be started: %v", cause)
+	for record := range d.logs.Ring(name).Tail(since) {
+		detail.WriteString("\n  " + record.Text)
+	}
+	if _, err := d.find(name); err != nil {
+		d.logs.Remove(name)
+	}
+	return &admin.Error{Kind: admin.ErrInvalid, Detail: detail.String(), Cause: cause}
 }
 
 // persist stages and activates a version: from here on it is what serves after a restart.
@@ -257,7 +271,7 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 		before.app.Retire()
 	}
 	if one != nil {
-		d.logger.Info("deployed", "app", name, "version", one.version.ID)
+		d.logger.Info("serving", "app", name, "version", one.version.ID)
 	}
 }
 

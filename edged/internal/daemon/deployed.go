@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -201,7 +202,22 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 		options.Dirs = append(options.Dirs, hostfn.Dir{Guest: dir.Guest, Host: dir.Host, ReadOnly: dir.ReadOnly})
 	}
 	guest, err := hostfn.NewApp(options)
-	return guest, warnings, err
+	return guest, append(warnings, notYet(m)...), err
+}
+
+// notYet warns of what a manifest may say and this version does nothing with.
+func notYet(m *manifest.Manifest) []string {
+	var warnings []string
+	if len(m.Grants.Hosts) > 0 {
+		warnings = append(warnings, "grants.hosts has no effect yet: there is no outbound HTTP for guests")
+	}
+	for name, function := range m.Functions {
+		if len(function.KVs) > 0 {
+			warnings = append(warnings, fmt.Sprintf("functions.%s.kvs has no effect yet: the function may use every key of its space", name))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
 }
 
 func durability(d manifest.Durability) kvstore.Durability {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"edged.dev/edge/edged/internal/admin"
+	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/wasmedge"
 )
 
@@ -43,38 +45,72 @@ func residentBytes() int64 {
 	return resident * int64(os.Getpagesize())
 }
 
+// LocalChecks looks at this machine when no daemon answers: what a daemon with that configuration would find.
+func LocalChecks(ctx context.Context, loaded *config.Loaded) []admin.Check {
+	checks := []admin.Check{
+		{Name: "engine", State: admin.CheckOK, Detail: fmt.Sprintf("WasmEdge %s on %s", wasmedge.Version(), runtime.GOARCH)},
+		checkDisk(loaded.Data), checkDescriptors(), checkAddressSpace(), checkClock(), checkTool(ctx, "clang", "C functions"),
+		checkTool(ctx, "go", "Go functions"),
+	}
+	return append(checks, settings(loaded)...)
+}
+
+// checkTool looks for a compiler of guests.
+func checkTool(_ context.Context, name, what string) admin.Check {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return admin.Check{Name: name, State: admin.CheckWarn, Detail: "not found: " + what + " cannot be built on this machine",
+			Remedy: "scripts/install-guest-toolchain.sh installs what C needs; see go.dev for Go"}
+	}
+	return admin.Check{Name: name, State: admin.CheckOK, Detail: path}
+}
+
+// settings lists every value of the configuration and where it came from.
+func settings(loaded *config.Loaded) []admin.Check {
+	var checks []admin.Check
+	for _, setting := range loaded.Settings() {
+		checks = append(checks, admin.Check{Name: "setting " + setting.Key, State: admin.CheckOK,
+			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source)})
+	}
+	return checks
+}
+
 // Doctor implements admin.Health.
 func (d *Daemon) Doctor(ctx context.Context) ([]admin.Check, error) {
 	checks := []admin.Check{
 		{Name: "engine", State: admin.CheckOK, Detail: fmt.Sprintf("WasmEdge %s on %s, %d of %d linear memories in use",
 			wasmedge.Version(), runtime.GOARCH, d.engine.LiveMemories(), d.config.Limits.Memories)},
-		d.checkDisk(), checkDescriptors(), checkAddressSpace(), d.checkClock(), d.checkApps(),
+		checkDisk(d.config.Data), checkDescriptors(), checkAddressSpace(), checkClock(), d.checkApps(),
 	}
-	for _, setting := range d.config.Settings() {
-		checks = append(checks, admin.Check{
-			Name: "setting " + setting.Key, State: admin.CheckOK,
-			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source),
-		})
-	}
-	return checks, ctx.Err()
+	return append(checks, settings(d.config)...), ctx.Err()
 }
 
 // lowDiskBytes is when doctor warns: an artifact of a large module and a key-value store that grows need about that.
 const lowDiskBytes = 512 << 20
 
-func (d *Daemon) checkDisk() admin.Check {
+func checkDisk(folder string) admin.Check {
 	check := admin.Check{Name: "disk"}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(d.config.Data, &fs); err != nil {
+	if err := unix.Statfs(existing(folder), &fs); err != nil {
 		check.State, check.Detail = admin.CheckFail, err.Error()
 		return check
 	}
 	free := int64(fs.Bavail) * fs.Bsize
-	check.State, check.Detail = admin.CheckOK, fmt.Sprintf("%d MiB free for %s", free>>20, d.config.Data)
+	check.State, check.Detail = admin.CheckOK, fmt.Sprintf("%d MiB free for %s", free>>20, folder)
 	if free < lowDiskBytes {
 		check.State, check.Remedy = admin.CheckWarn, fmt.Sprintf("make room: below %d MiB deploys and writes may fail", lowDiskBytes>>20)
 	}
 	return check
+}
+
+// existing returns the folder, or the nearest one above it that is there.
+func existing(folder string) string {
+	for {
+		if _, err := os.Stat(folder); err == nil || filepath.Dir(folder) == folder {
+			return folder
+		}
+		folder = filepath.Dir(folder)
+	}
 }
 
 func checkDescriptors() admin.Check {
@@ -104,7 +140,7 @@ func checkAddressSpace() admin.Check {
 // buildYear is before any build of this program: a clock behind it is wrong.
 const buildYear = 2025
 
-func (d *Daemon) checkClock() admin.Check {
+func checkClock() admin.Check {
 	check := admin.Check{Name: "clock", State: admin.CheckOK, Detail: time.Now().Format(time.RFC3339)}
 	if time.Now().Year() < buildYear {
 		check.State, check.Remedy = admin.CheckWarn, "set it, or run an NTP client; timestamps in logs are wrong until then"

@@ -79,12 +79,12 @@ func lower(c byte) byte {
 
 // Stamps are the six moments of an invocation, in order; a zero stamp was never reached. They are monotonic.
 type Stamps struct {
-	Arrived      time.Time // the last byte of the request was read
-	Queued       time.Time // admitted to a run queue
-	Instantiated time.Time // a worker has its instance ready
-	Started      time.Time // the guest's entry is entered
-	Ended        time.Time // the guest's entry returned or trapped
-	Sent         time.Time // the reply was handed to the socket
+	Arrived time.Time // the last byte of the request was read
+	Queued  time.Time // admitted to a run queue
+	Picked  time.Time // a worker took it; now its instance is made or put right
+	Started time.Time // the guest's entry is entered
+	Ended   time.Time // the guest's entry returned or trapped
+	Sent    time.Time // the reply was handed to the socket
 }
 
 // Result is what an invocation ended with.
@@ -105,8 +105,7 @@ type Invocation struct {
 	Function FunctionName
 	Source   Source
 	Request  Request
-	// Deadline is when the caller no longer wants the answer (X-Edged-Deadline-Ms, or the function's own); zero when
-	// there is none. The guest is killed at the earlier of this and the app's timeout.
+	// Deadline is when the caller no longer wants the answer (X-Edged-Deadline-Ms); zero when it did not say. The guest is killed at the earlier of this and the app's timeout.
 	Deadline time.Time
 	Depth    int // how many invocations in a row led to this one; 0 for one from outside
 	Stamps   Stamps

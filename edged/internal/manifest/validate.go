@@ -66,6 +66,9 @@ func (m *Manifest) check(broken func(path string) bool) error {
 	c.oneOf("kv.durability", string(m.KV.Durability), string(DurabilitySync), string(DurabilityBatched), string(DurabilityMemory))
 	c.grants(&m.Grants)
 	c.functions(m)
+	_, command := m.Command()
+	c.require(!m.Reuse || !command, "reuse", "a command cannot be reused: _start runs a program from its beginning to its end",
+		"leave reuse out, or export functions from a reactor")
 	return c.Err()
 }
 
@@ -242,9 +245,10 @@ func unnamed(pattern string) string {
 	return strings.Join(segments, "/")
 }
 
-// methods lists what may be narrowed to (RFC 9110, 9.1, and PATCH of RFC 5789). CONNECT makes no sense on a route.
+// methods lists what may be narrowed to (RFC 9110, 9.1, and PATCH of RFC 5789). CONNECT makes no sense on a route, and TRACE is
+// refused by the server.
 func methods() []string {
-	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
+	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 }
 
 func (c *checker) http(app invoke.AppName, at string, h *HTTP) {

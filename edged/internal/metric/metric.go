@@ -29,8 +29,8 @@ type Stage uint8
 // The stages of an invocation, in order. Each is the time between two of its stamps.
 const (
 	StageAdmit       Stage = iota // arrived -> queued
-	StageQueue                    // queued -> instance ready
-	StageInstantiate              // instance ready -> entry entered
+	StageQueue                    // queued -> taken by a worker
+	StageInstantiate              // taken -> entry entered: load, instance, start-up
 	StageRun                      // entry entered -> entry returned
 	StageSend                     // entry returned -> reply handed to the socket
 	StageTotal                    // arrived -> reply handed to the socket
@@ -187,8 +187,8 @@ func (r *Registry) Observe(s Stage, seconds float64) {
 func (r *Registry) ObserveStamps(s *invoke.Stamps) {
 	spans := [stageCount]struct{ from, to time.Time }{
 		StageAdmit:       {s.Arrived, s.Queued},
-		StageQueue:       {s.Queued, s.Instantiated},
-		StageInstantiate: {s.Instantiated, s.Started},
+		StageQueue:       {s.Queued, s.Picked},
+		StageInstantiate: {s.Picked, s.Started},
 		StageRun:         {s.Started, s.Ended},
 		StageSend:        {s.Ended, s.Sent},
 		StageTotal:       {s.Arrived, s.Sent},

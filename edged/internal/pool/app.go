@@ -307,13 +307,21 @@ func wait(ctx context.Context, l *load) error {
 	}
 }
 
-// put gives an instance back after a call that it survived intact or not. One that is in a known state again is kept for
-// the next request: as it is when the app wants that, else reset to its template.
-func (a *App) put(instance *wasmedge.Instance, intact bool) {
-	if intact && (a.spec.Reuse || instance.Resettable() && instance.Reset() == nil) && a.keep(instance) {
-		return
+// put gives an instance back after a call. One that is in a known state again is kept for the next request: as it is when
+// the app wants that, else reset to its template, which put reports.
+func (a *App) put(instance *wasmedge.Instance, end ending) (reset bool) {
+	switch {
+	case a.spec.Reuse && end == returned:
+		if a.keep(instance) {
+			return false
+		}
+	case !a.spec.Reuse && end != broken && instance.Resettable() && instance.Reset() == nil:
+		if a.keep(instance) {
+			return true
+		}
 	}
 	instance.Close()
+	return false
 }
 
 func (a *App) keep(instance *wasmedge.Instance) bool {

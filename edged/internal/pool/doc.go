@@ -6,5 +6,5 @@
 // replaced stays until the last of them is answered and is unloaded then. Its compiled module can be replaced by a better
 // one at any time: instances keep the one that they were made from.
 //
-// Locks: App.mu, worker.mu and Pool.mu are never held together.
+// Locks: Pool.mu before worker.mu; App.mu is never held with either.
 package pool

@@ -25,19 +25,27 @@ var errReturned = errors.New("the function returned an error")
 type Pool struct {
 	engine *wasmedge.Engine
 	logger *slog.Logger
-	// ColdStart, when not nil, is called for every instance that is made. It must not block.
-	coldStart func()
+	hooks  Hooks
 
 	mu      sync.Mutex
 	workers map[*worker]struct{} // guarded by mu
 }
 
-// New returns a pool over the engine. coldStart, which may be nil, is told of every instance made.
-func New(engine *wasmedge.Engine, logger *slog.Logger, coldStart func()) *Pool {
-	if coldStart == nil {
-		coldStart = func() {}
+// Hooks are told what the pool does. They must not block; a nil one is not called.
+type Hooks struct {
+	ColdStart func()                   // an instance was made and started the long way
+	Restored  func(took time.Duration) // an instance was put back to its template
+}
+
+// New returns a pool over the engine.
+func New(engine *wasmedge.Engine, logger *slog.Logger, hooks Hooks) *Pool {
+	if hooks.ColdStart == nil {
+		hooks.ColdStart = func() {}
 	}
-	return &Pool{engine: engine, logger: logger, coldStart: coldStart, workers: make(map[*worker]struct{})}
+	if hooks.Restored == nil {
+		hooks.Restored = func(time.Duration) {}
+	}
+	return &Pool{engine: engine, logger: logger, hooks: hooks, workers: make(map[*worker]struct{})}
 }
 
 var _ scheduler.Threads = (*Pool)(nil)
@@ -100,6 +108,7 @@ type worker struct {
 
 // Run implements scheduler.Runner.
 func (w *worker) Run(inv *invoke.Invocation) invoke.Result {
+	inv.Stamps.Picked = time.Now()
 	fn := inv.Target.(*Function) //nolint:forcetypeassert // the daemon's router holds nothing else
 	limit, kill := w.limit(inv, fn)
 	ctx, end := w.begin(limit)
@@ -193,7 +202,7 @@ func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasm
 	}
 	switch from {
 	case bare:
-		w.pool.coldStart()
+		w.pool.hooks.ColdStart()
 		if err = w.startUp(ctx, program.StartUp, instance, env); err == nil && !app.spec.Reuse {
 			err = program.capture(instance)
 		}
@@ -240,7 +249,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 	if err != nil {
 		return err
 	}
-	defer app.put(instance, true)
+	defer app.put(instance, returned)
 	for _, fn := range app.functions {
 		if _, err := instance.Func(fn.Entry, program.Entries[fn.Entry]); err != nil {
 			return err
@@ -261,7 +270,6 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 		instance.Close()
 		return err
 	}
-	inv.Stamps.Instantiated = time.Now()
 	env.Begin(ctx, &request{inv: inv})
 	if inv.Stream != nil {
 		env.OnOutput(stream(inv, w.until()))
@@ -269,7 +277,7 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 	var stack [1]uint64
 	inv.Stamps.Started = time.Now()
 	err = w.enter(instance, entry, env, stack[:])
-	w.used = &usedInstance{app: fn.app, instance: instance, intact: intact(err)}
+	w.used = &usedInstance{app: fn.app, instance: instance, end: endingOf(err)}
 	if err == nil && len(typ.Results) == 1 && uint32(stack[0]) != 0 {
 		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0])))
 	}
@@ -280,14 +288,27 @@ func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function,
 type usedInstance struct {
 	app      *App
 	instance *wasmedge.Instance
-	intact   bool
+	end      ending
 }
 
-// intact reports whether an instance can be reset after a call that ended like this. A guest that exited left by a long
-// jump out of the middle, but its state is memory and globals all the same; so a command's instance can be.
-func intact(err error) bool {
+// ending is how a call ended, for what may become of its instance.
+type ending int
+
+const (
+	broken   ending = iota // by a trap or a kill: the instance is closed
+	exited                 // by proc_exit, out of the middle: it may be reset, for its state is memory and globals all the same
+	returned               // it may be used again as it is, too
+)
+
+func endingOf(err error) ending {
 	var exit *wasmedge.ExitError
-	return err == nil || errors.As(err, &exit)
+	switch {
+	case err == nil:
+		return returned
+	case errors.As(err, &exit):
+		return exited
+	}
+	return broken
 }
 
 // Wait implements scheduler.Runner.
@@ -300,7 +321,10 @@ func (w *worker) Wake() { w.thread.Wake() }
 func (w *worker) Recycle() {
 	if used := w.used; used != nil {
 		w.used = nil
-		used.app.put(used.instance, used.intact)
+		begun := time.Now()
+		if used.app.put(used.instance, used.end) {
+			w.pool.hooks.Restored(time.Since(begun))
+		}
 	}
 }
 
