@@ -59,7 +59,7 @@ func (l Log) SlogLevel() slog.Level {
 type Limits struct {
 	Body        strictyaml.Size `yaml:"body"`        // of a request; 413 above
 	Headers     strictyaml.Size `yaml:"headers"`     // of a request, all together with the request line; 431 above
-	Connections int             `yaml:"connections"` // on both data sockets together; further ones are closed
+	Connections int             `yaml:"connections"` // on each data socket; further ones are closed
 	Queue       int             `yaml:"queue"`       // invocations waiting for one core; 429 above
 	Memories    int             `yaml:"memories"`    // live linear memories; each reserves 12 GiB of address space
 }
