@@ -103,7 +103,7 @@ func TestSwitchUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	var seen [2]atomic.Int64
-	for n := range 6 {
+	for n := range 4 {
 		clients.Go(func() {
 			for {
 				select {
@@ -124,7 +124,11 @@ func TestSwitchUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range 20 {
+	deploys := 20
+	if testing.Short() {
+		deploys = 6
+	}
+	for i := range deploys {
 		d.must(t, "deploy", dirs[(i+1)%2])
 		// The switch has happened when the deploy has answered: from now on every call sees the new one.
 		if got := d.http().ok(t, "/shop/version", nil); got != answers[(i+1)%2] {

@@ -34,6 +34,7 @@ var world struct {
 	scheduler *scheduler.Scheduler
 	entered   chan struct{} // receives once for each guest that has entered test.block
 	release   chan struct{} // lets one guest out of it for each value
+	apps      int           // that the test has made and not retired yet
 }
 
 const workers = 4
@@ -155,9 +156,12 @@ func newApp(t *testing.T, change func(*pool.Spec)) *pool.App {
 	}
 	change(&spec)
 	app := pool.NewApp(spec)
+	world.apps++
 	t.Cleanup(func() {
 		app.Retire()
-		eventually(t, "no linear memory is left", func() bool { return world.engine.LiveMemories() == 0 })
+		if world.apps--; world.apps == 0 {
+			eventually(t, "no linear memory is left", func() bool { return world.engine.LiveMemories() == 0 })
+		}
 	})
 	return app
 }
