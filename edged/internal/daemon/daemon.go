@@ -71,6 +71,8 @@ type Daemon struct {
 	mu   sync.Mutex
 	apps map[invoke.AppName]*deployed // guarded by mu
 
+	untidy chan struct{} // capacity 1: something was deployed or removed since the artifacts were tidied
+
 	closers []func() error // in the order of starting
 }
 
@@ -79,6 +81,7 @@ func New(options Options) (*Daemon, error) {
 	d := &Daemon{
 		config: options.Config, version: options.Version, logger: options.Logger, started: time.Now(),
 		apps: make(map[invoke.AppName]*deployed), metrics: metric.New(), logs: logring.New(logring.Options{}),
+		untidy: make(chan struct{}, 1),
 	}
 	steps := []struct {
 		name string
@@ -208,6 +211,7 @@ func (d *Daemon) openApps(Options) error {
 			d.logger.Error("app not served", "app", name, "error", err)
 		}
 	}
+	d.relax()
 	d.closing(func() error { d.retireAll(); return nil })
 	return d.reroute()
 }
@@ -236,7 +240,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready) error) error {
 		return err
 	}
 	var tidying sync.WaitGroup
-	tidying.Go(func() { d.tidy(ctx) })
+	tidying.Go(func() { d.keepTidy(ctx) })
 	<-ctx.Done()
 	err := d.drain()
 	tidying.Wait()

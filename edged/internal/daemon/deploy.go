@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -42,6 +43,7 @@ func (d *Daemon) Deploy(ctx context.Context, req admin.DeployRequest, progress f
 	if err != nil {
 		return admin.DeployResult{}, err
 	}
+	defer d.changed() // a deploy that fails may leave an artifact too
 	d.building.RLock()
 	defer d.building.RUnlock()
 	artifact, err := d.compile(ctx, c, progress)
@@ -270,6 +272,8 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 	if before != nil {
 		before.app.Retire()
 	}
+	d.relax()
+	d.changed()
 	if one != nil {
 		d.logger.Info("serving", "app", name, "version", one.version.ID)
 	}
@@ -294,9 +298,45 @@ func (d *Daemon) better(key aot.Key, artifact *aot.Artifact) {
 	}
 }
 
+// changed asks for the artifacts to be tidied.
+func (d *Daemon) changed() {
+	select {
+	case d.untidy <- struct{}{}:
+	default: // that has been asked for
+	}
+}
+
+// tidyDelay gathers deploys that follow each other before what they left is tidied.
+const tidyDelay = 2 * time.Second
+
+// keepTidy tidies when the daemon starts and after every change of what is deployed, until ctx ends.
+func (d *Daemon) keepTidy(ctx context.Context) {
+	keys := make(map[built]aot.Key)
+	for {
+		d.tidy(ctx, keys)
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.untidy:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tidyDelay):
+		}
+	}
+}
+
+// built is what an artifact's key follows from. Kept between rounds, so that a module is passed through the gate once.
+type built struct {
+	module app.Hash
+	memory uint32 // gate.Limits.MemoryPages
+}
+
 // tidy removes the artifacts that no kept version is made of, and lets unfinished builds go on. It works beside the daemon,
 // one module after another.
-func (d *Daemon) tidy(ctx context.Context) {
+func (d *Daemon) tidy(ctx context.Context, keys map[built]aot.Key) {
+	checked := false
 	keep := map[aot.Key]struct{}{d.cache.KeyOf(wasmedge.KeeperModule()): {}}
 	for _, name := range d.registry.Apps() {
 		versions, err := d.registry.Versions(name)
@@ -308,18 +348,30 @@ func (d *Daemon) tidy(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			of := built{version.Module, gateLimits(version.Manifest).MemoryPages}
+			if key, known := keys[of]; known {
+				keep[key] = struct{}{}
+				continue
+			}
 			c, err := recheck(version)
 			if err != nil {
 				continue // it can not serve, so its artifact serves nobody
 			}
-			keep[d.cache.KeyOf(c.module.Code)] = struct{}{}
+			checked = true
+			keys[of] = d.cache.KeyOf(c.module.Code)
+			keep[keys[of]] = struct{}{}
 			if version.Active {
 				d.improve(ctx, c)
 			}
 		}
 	}
-	defer debug.FreeOSMemory() // what checking all modules took
-	d.building.Lock()
+	if checked {
+		debug.FreeOSMemory() // what checking all modules took
+	}
+	maps.DeleteFunc(keys, func(_ built, key aot.Key) bool { _, kept := keep[key]; return !kept })
+	if !d.building.TryLock() {
+		return // a deploy is under way and will ask again: it must not wait, nor those behind it
+	}
 	defer d.building.Unlock()
 	for _, one := range d.deployed() {
 		if key := one.key.Load(); key != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -179,7 +180,7 @@ func (d *Daemon) timeout(m *manifest.Manifest) time.Duration {
 
 // guest makes what the invocations of an app share. Warnings are what is missing and can be given later.
 func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
-	space, err := d.store.Space(m.KV.Space, durability(m.KV.Durability))
+	space, err := d.appSpace(m)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,7 +200,11 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 		Log: logSink{d.logs.Ring(m.App)}, Node: d.node(), Software: "edged/" + d.version,
 	}
 	for _, dir := range m.Grants.Dirs {
-		options.Dirs = append(options.Dirs, hostfn.Dir{Guest: dir.Guest, Host: dir.Host, ReadOnly: dir.ReadOnly})
+		granted, err := d.grant(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		options.Dirs = append(options.Dirs, granted)
 	}
 	guest, err := hostfn.NewApp(options)
 	return guest, append(warnings, notYet(m)...), err
@@ -243,13 +248,14 @@ func (d *Daemon) node() string {
 // maxSecretBytes bounds a secret's file.
 const maxSecretBytes = 64 << 10
 
-// secrets reads the secrets that the manifest names from DATA/secrets/APP/NAME, a file each.
+// secrets reads the secrets that the manifest names from DATA/secrets/APP/NAME, a file each. One that others may read is
+// used, with a warning.
 func (d *Daemon) secrets(m *manifest.Manifest) (map[string]string, []string, error) {
 	values := make(map[string]string)
 	var warnings []string
 	for _, name := range m.Grants.Secrets {
 		path := filepath.Join(d.config.Data, "secrets", string(m.App), name)
-		value, err := os.ReadFile(path)
+		value, open, err := readSecret(path)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			warnings = append(warnings, fmt.Sprintf("secret %s has no value; write it to %s and deploy again", name, path))
@@ -257,11 +263,32 @@ func (d *Daemon) secrets(m *manifest.Manifest) (map[string]string, []string, err
 		case err != nil:
 			return nil, nil, fmt.Errorf("read secret %s: %w", name, err)
 		case len(value) > maxSecretBytes:
-			return nil, nil, fmt.Errorf("secret %s: %s has %d bytes, %d is the limit", name, path, len(value), maxSecretBytes)
+			return nil, nil, fmt.Errorf("secret %s: %s has more than the limit of %d bytes", name, path, maxSecretBytes)
+		}
+		if open {
+			warnings = append(warnings, fmt.Sprintf("secret %s can be read by other users: chmod 600 %s", name, path))
 		}
 		values[name] = strings.TrimSuffix(string(value), "\n")
 	}
 	return values, warnings, nil
+}
+
+// readSecret reads a secret's file, one byte above the limit at most. open says that others than its owner may use it.
+func readSecret(path string) (value []byte, open bool, err error) {
+	file, err := os.Open(path) //nolint:gosec // below the operator's own data folder; the names have been checked
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, false, fmt.Errorf("%s is not a file", path)
+	}
+	value, err = io.ReadAll(io.LimitReader(file, maxSecretBytes+1))
+	return value, info.Mode().Perm()&0o077 != 0, err
 }
 
 // logSink writes what guests log to the app's ring.
