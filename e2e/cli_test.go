@@ -112,7 +112,7 @@ func TestFollowLogs(t *testing.T) {
 	d := sharedDaemon(t)
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1)))
 	d.http().ok(t, "/shop/say", []byte("before"))
-	follow := exec.Command(edgedPath, "logs", "shop", "-f", "--json", "--admin", d.ready.Admin) //nolint:noctx // it is interrupted
+	follow := exec.Command(edgedPath, "logs", "shop", "-f", "--json", "--admin", d.ready.Admin)
 	stdout, err := follow.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

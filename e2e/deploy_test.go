@@ -56,17 +56,25 @@ func TestBadDeploys(t *testing.T) {
 			"an import of the wrong type", freestanding(fmt.Sprintf(imported, "kv_get", "int f(int, int)", "f(1, 2)")), functions,
 			[]string{"kv_get", "(i32, i32)", "(i32, i32, i32, i32)"},
 		},
-		{"a socket of the wrong type", freestanding(strings.Replace(fmt.Sprintf(imported, "sock_accept", "int f(void)", "f()"), "edged", "wasi_snapshot_preview1", 1)),
-			functions, []string{"sock_accept"}},
-		{"an entry that is misspelt", module, "functions: {which: {entry: whcih}}", []string{"whcih", `did you mean "which"?`}},
+		{
+			"a socket of the wrong type", freestanding(strings.Replace(fmt.Sprintf(imported, "sock_accept", "int f(void)", "f()"), "edged", "wasi_snapshot_preview1", 1)),
+			functions,
+			[]string{"sock_accept"},
+		},
+		{"an entry that is misspelt", module, "functions: {which: {entry: whichs}}", []string{"whichs", `did you mean "which"?`}},
 		{"an entry with parameters", freestanding(`__attribute__((export_name("which"))) int which(int a) { return a; }`), functions, []string{"which", "(i32) -> i32"}},
 		{"more memory than allowed", module, functions + "\nlimits: {memory: 64KiB}", []string{"memory"}},
 		{"a timeout above the daemon's", module, functions + "\nlimits: {timeout: 10h}", []string{"10h", "timeout"}},
 		{"a key that is misspelt", module, "funktions: {}", []string{"funktions", "functions"}},
-		{"a start-up that traps", freestanding(`__attribute__((export_name("_initialize"))) void i(void) { __builtin_trap(); }` + entry + "0; }"), functions,
-			[]string{"_initialize", "unreachable"}},
-		{"a start-up without end", freestanding(`volatile int x; __attribute__((export_name("_initialize"))) void i(void) { for (;;) x++; }` + entry + "0; }"),
-			functions + "\nlimits: {timeout: 100ms}", []string{"start"}},
+		{
+			"a start-up that traps", freestanding(`__attribute__((export_name("_initialize"))) void i(void) { __builtin_trap(); }` + entry + "0; }"), functions,
+			[]string{"_initialize", "unreachable"},
+		},
+		{
+			"a start-up without end", freestanding(`volatile int x; __attribute__((export_name("_initialize"))) void i(void) { for (;;) x++; }` + entry + "0; }"),
+			functions + "\nlimits: {timeout: 100ms}",
+			[]string{"start"},
+		},
 		{"a path of another app", module, "functions: {which: {http: {path: /other/x}}}", []string{"/other/x"}},
 		{"a module that is not there", "nowhere.wasm", functions, []string{"nowhere.wasm"}},
 	} {
@@ -153,9 +161,9 @@ func TestInFlightEndsOnOldVersion(t *testing.T) {
 	d := sharedDaemon(t)
 	const limits = "limits: {timeout: 60s}"
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), limits))
-	first := hold(t, d, "shop", "first")
+	first := hold(t, d, "first")
 	d.must(t, "deploy", app(t, "shop", innocent(t, 2), limits))
-	second := hold(t, d, "shop", "second")
+	second := hold(t, d, "second")
 	if got := d.http().ok(t, "/shop/which", nil); got != "v2" {
 		t.Errorf("new requests are answered by %q", got)
 	}
@@ -185,24 +193,24 @@ func TestInFlightEndsOnOldVersion(t *testing.T) {
 
 // held is a request that runs until it is released.
 type held struct {
-	d         *daemon
-	app, name string
-	reply     reply
-	err       error
-	done      chan struct{} // closed when reply and err are set
+	d     *daemon
+	name  string
+	reply reply
+	err   error
+	done  chan struct{} // closed when reply and err are set
 }
 
-// hold starts a request to the innocent app's function hold and waits until the guest runs.
-func hold(t *testing.T, d *daemon, app, name string) *held {
+// hold starts a request to function hold of the innocent app, deployed as shop, and waits until the guest runs.
+func hold(t *testing.T, d *daemon, name string) *held {
 	t.Helper()
-	d.cli(t, "kv", "rm", app, "held/"+name, "release/"+name) // of an earlier run in the same space; else they are not there
-	h := &held{d: d, app: app, name: name, done: make(chan struct{})}
+	d.cli(t, "kv", "rm", "shop", "held/"+name, "release/"+name) // of an earlier run in the same space; else they are not there
+	h := &held{d: d, name: name, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
-		h.reply, h.err = d.http().call(context.Background(), http.MethodPost, "/"+app+"/hold", []byte(name))
+		h.reply, h.err = d.http().call(context.Background(), http.MethodPost, "/shop/hold", []byte(name))
 	}()
 	eventually(t, "the held request runs", func() error {
-		if got := d.cli(t, "kv", "get", app, "held/"+name); got.code != 0 {
+		if got := d.cli(t, "kv", "get", "shop", "held/"+name); got.code != 0 {
 			return fmt.Errorf("%d %s", got.code, got.stderr)
 		}
 		return nil
@@ -213,7 +221,7 @@ func hold(t *testing.T, d *daemon, app, name string) *held {
 // release lets the request end and returns its answer.
 func (h *held) release(t *testing.T) reply {
 	t.Helper()
-	h.d.must(t, "kv", "set", h.app, "release/"+h.name, "now")
+	h.d.must(t, "kv", "set", "shop", "release/"+h.name, "now")
 	return h.wait(t)
 }
 
@@ -298,7 +306,7 @@ func TestRoutes(t *testing.T) {
 func TestDeployCancelled(t *testing.T) {
 	d := sharedDaemon(t)
 	dir := app(t, "shop", large(t))
-	command := exec.Command(edgedPath, "deploy", dir, "--admin", d.ready.Admin) //nolint:noctx // it is interrupted
+	command := exec.Command(edgedPath, "deploy", dir, "--admin", d.ready.Admin)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	if err := command.Start(); err != nil {

@@ -194,7 +194,7 @@ func (h *home) launch() (*daemon, error) {
 	defer func() { _ = logs.Close() }() // the process has its own
 	args := h.serveCommand()
 	d := &daemon{home: h, ended: make(chan struct{})}
-	d.command = exec.Command(args[0], args[1:]...) //nolint:noctx // it outlives every context but the test's process
+	d.command = exec.Command(args[0], args[1:]...)
 	d.command.Stderr = logs
 	d.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := d.command.StdoutPipe()
@@ -232,10 +232,10 @@ func (d *daemon) kill() {
 	<-d.ended
 }
 
-// signal sends a signal to the daemon.
-func (d *daemon) signal(t *testing.T, s os.Signal) {
+// terminate asks the daemon to end, as an init system does.
+func (d *daemon) terminate(t *testing.T) {
 	t.Helper()
-	if err := d.command.Process.Signal(s); err != nil {
+	if err := d.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +23,7 @@ func TestConcurrencyLimit(t *testing.T) {
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 60s, concurrency: 2}"))
 	d.must(t, "deploy", app(t, "other", innocent(t, 2)))
 	before := metric(t, d, `edged_admission_rejected_total{reason="concurrency"}`)
-	requests := []*held{hold(t, d, "shop", "a"), hold(t, d, "shop", "b")}
+	requests := []*held{hold(t, d, "a"), hold(t, d, "b")}
 	for _, tr := range d.clients {
 		got := tr.must(t, http.MethodGet, "/shop/which", nil)
 		wantProblem(t, got, 429, "shop", "which", "limits.concurrency is 2")
@@ -70,7 +71,7 @@ func TestQueueFull(t *testing.T) {
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 60s}"))
 	var requests []*held
 	for n := range 8 { // workers of one core
-		requests = append(requests, hold(t, d, "shop", fmt.Sprint("w", n)))
+		requests = append(requests, hold(t, d, "w"+strconv.Itoa(n)))
 	}
 	waiting := make(chan reply, 2)
 	for range 2 {
@@ -177,7 +178,7 @@ func TestLargeResponses(t *testing.T) {
 	var clients sync.WaitGroup
 	for n := range 4 {
 		clients.Go(func() {
-			got, err := d.clients[n%2].call(t.Context(), http.MethodPost, "/shop/big", []byte(fmt.Sprint(size)))
+			got, err := d.clients[n%2].call(t.Context(), http.MethodPost, "/shop/big", []byte(strconv.Itoa(size)))
 			if err != nil || got.status != 200 || !bytes.Equal(got.body, want) {
 				t.Errorf("%v: status %d, %d bytes", err, got.status, len(got.body))
 			}
@@ -214,7 +215,7 @@ func slowly(t *testing.T, d *daemon, network string, want []byte) error {
 	if err := conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return err
 	}
-	body := fmt.Sprint(len(want))
+	body := strconv.Itoa(len(want))
 	if _, err := fmt.Fprintf(conn, "POST /shop/big HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
 		return err
 	}
@@ -230,21 +231,25 @@ func slowly(t *testing.T, d *daemon, network string, want []byte) error {
 	part := make([]byte, 100_000)
 	for at, n := 0, 0; at < len(want); n++ {
 		got, err := io.ReadFull(response.Body, part[:min(len(part), len(want)-at)])
-		if err != nil || !bytes.Equal(part[:got], want[at:at+got]) {
-			return fmt.Errorf("%s: after %d bytes: %v, or wrong bytes", network, at, err)
+		if err != nil {
+			return fmt.Errorf("%s: after %d bytes: %w", network, at, err)
+		}
+		if !bytes.Equal(part[:got], want[at:at+got]) {
+			return fmt.Errorf("%s: wrong bytes among the %d from %d on", network, got, at)
 		}
 		at += got
 		if n%10 != 0 {
 			continue
 		}
 		if got, err := d.http().call(t.Context(), http.MethodGet, "/shop/which", nil); err != nil || string(got.body) != "v1" {
-			return fmt.Errorf("beside a slow client: %v %d %q", err, got.status, got.body)
+			return errors.Join(fmt.Errorf("beside a slow client: %d %q", got.status, got.body), err)
 		}
 	}
-	if n, err := response.Body.Read(part); n != 0 || err != io.EOF { //nolint:errorlint // Read returns it bare
-		return fmt.Errorf("%s: %d bytes more, %v", network, n, err)
+	rest, err := io.ReadAll(response.Body)
+	if len(rest) > 0 {
+		return fmt.Errorf("%s: %d bytes too many", network, len(rest))
 	}
-	return nil
+	return err
 }
 
 // TestClientGoesAway leaves in the middle of responses: the guests end, and nothing is held for them.

@@ -48,7 +48,7 @@ func compilers(d *daemon, want int) error {
 	}
 	parent, found := strconv.Itoa(d.command.Process.Pid), 0
 	for _, path := range stats {
-		stat, err := os.ReadFile(path) //nolint:gosec // of the kernel
+		stat, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended
 		}

@@ -55,7 +55,7 @@ func TestKilled(t *testing.T) {
 	dirs := []string{app(t, "shop", innocent(t, 1)), app(t, "shop", innocent(t, 2))}
 	d.must(t, "deploy", dirs[0])
 	d.must(t, "deploy", dirs[1])
-	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // moments, repeatable
+	random := rand.New(rand.NewPCG(7, 7))
 	var counters [2]tally
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -143,7 +143,7 @@ func TestRestartCompilesNothing(t *testing.T) {
 	d.kill()
 	before := inodes(t, h.path("data", "aot"))
 	h.binary = h.path("edged")
-	if err := os.WriteFile(h.binary, testutil.Read(t, edgedPath), 0o700); err != nil { //nolint:gosec // to be executed
+	if err := os.WriteFile(h.binary, testutil.Read(t, edgedPath), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := exec.CommandContext(t.Context(), "unshare", "-n", "true").Run(); err == nil {

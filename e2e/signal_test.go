@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -28,7 +27,7 @@ func noSockets(t *testing.T, d *daemon) {
 func TestDrain(t *testing.T) {
 	d := startDaemon(t, "")
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 60s}"))
-	requests := []*held{hold(t, d, "shop", "a"), hold(t, d, "shop", "b")}
+	requests := []*held{hold(t, d, "a"), hold(t, d, "b")}
 	want := whole(1)
 	var clients sync.WaitGroup
 	for n := range 4 {
@@ -45,7 +44,7 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	}
-	d.signal(t, syscall.SIGTERM)
+	d.terminate(t)
 	eventually(t, "it drains", func() error {
 		if !strings.Contains(d.home.log(), "draining") {
 			return errors.New("it does not say so")
@@ -93,7 +92,7 @@ func TestDrainIsBounded(t *testing.T) {
 		}
 		return nil
 	})
-	d.signal(t, syscall.SIGTERM)
+	d.terminate(t)
 	if code := d.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
@@ -113,14 +112,14 @@ func TestSecondSignal(t *testing.T) {
 		}
 		return nil
 	})
-	d.signal(t, syscall.SIGTERM)
+	d.terminate(t)
 	eventually(t, "it drains", func() error {
 		if !strings.Contains(h.log(), "draining") {
 			return errors.New("it does not say so")
 		}
 		return nil
 	})
-	d.signal(t, syscall.SIGTERM)
+	d.terminate(t)
 	if code := d.exit(t); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
@@ -140,7 +139,7 @@ func TestSignalDuringDeploy(t *testing.T) {
 	result := make(chan output, 1)
 	go func() { result <- d.cli(t, "deploy", dir) }()
 	eventually(t, "the compiler runs", func() error { return compilers(d, 1) })
-	d.signal(t, syscall.SIGTERM)
+	d.terminate(t)
 	if code := d.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
@@ -164,8 +163,8 @@ func TestSignalDuringDeploy(t *testing.T) {
 func TestDrainingAnswers(t *testing.T) {
 	d := startDaemon(t, "")
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 60s}"))
-	request := hold(t, d, "shop", "x")
-	d.signal(t, syscall.SIGTERM)
+	request := hold(t, d, "x")
+	d.terminate(t)
 	eventually(t, "status says that it drains", func() error {
 		if got := d.cli(t, "status"); !strings.Contains(got.stdout, "draining") {
 			return fmt.Errorf("%+v", got)

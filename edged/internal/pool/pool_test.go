@@ -366,7 +366,7 @@ func TestHammer(t *testing.T) {
 	var callers sync.WaitGroup
 	for n := range 8 {
 		callers.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(n), 3)) //nolint:gosec // repeatable
+			random := rand.New(rand.NewPCG(uint64(n), 3))
 			for {
 				select {
 				case <-stop:
