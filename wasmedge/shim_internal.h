@@ -7,10 +7,10 @@
 // The stack of a guest thread, from its low end: a guard that no access of a compiled function can jump over, a reserve
 // that only the host may use, then the guest's own part.
 //
-// LLVM does not probe a frame's pages here, so one frame's size must be below the guard. A function body is at most a few
-// MiB (wasmedge/gate), each byte of it can make at most 128 bytes of frame (a call of two bytes that returns 16 vectors),
-// so 1 GiB of address space, never backed by memory, is out of reach.
-#define EDGE_GUARD_BYTES (UINT64_C(1) << 30)
+// LLVM does not probe a frame's pages here, so one frame's size must be below the guard. A function body has at most 4 MiB,
+// and two bytes of it make at most 1 KiB of frame, a call that returns 64 vectors (both are limits of wasmedge/gate): 2 GiB,
+// which is also what LLVM can address in one frame. It is address space only, never backed by memory.
+#define EDGE_GUARD_BYTES (UINT64_C(2) << 30)
 // Go's callback needs its own system stack below the guest's frames; the garbage collector may run there.
 #define EDGE_RESERVE_BYTES (UINT64_C(256) << 10)
 
