@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -26,6 +28,14 @@ const (
 	stderrKept = 4 << 10
 	// exitNotFound is the exit status of the dynamic loader when a library is missing, and of a shell without the command.
 	exitNotFound = 127
+)
+
+// Below crowdedBytes, and crowdedFactor for every byte of code, of free space a crash is put down to the disk: LLVM and the
+// linker do not check all of their writes and fail later with other words. Native code is some 4 times as large as the
+// code it is made of, and it is on the disk twice while the linker runs.
+const (
+	crowdedBytes  = 1 << 20
+	crowdedFactor = 16
 )
 
 // errWall is the cause of the context of a child that has used up its wall time.
@@ -134,6 +144,9 @@ func (r runner) ended(ctx context.Context, j job, stderr *headTail) error {
 }
 
 func (r runner) failed(j job, reason Reason, detail string, stderr *headTail) *CompileError {
+	if free, ok := freeBytes(j.dir); ok && reason == ReasonCrash && free < crowdedBytes+crowdedFactor*int64(len(j.code)) {
+		reason, detail = ReasonDisk, fmt.Sprintf("%d KiB are free; %s", free>>10, detail)
+	}
 	failure := newCompileError(reason, j.level, detail)
 	failure.Stderr = stderr.String()
 	return failure
@@ -181,6 +194,15 @@ func hasFullFile(dir string, limit int64) bool {
 		}
 	}
 	return false
+}
+
+// freeBytes returns what may still be written to the file system of a folder.
+func freeBytes(dir string) (int64, bool) {
+	var system unix.Statfs_t
+	if err := unix.Statfs(dir, &system); err != nil {
+		return 0, false
+	}
+	return int64(system.Bavail) * system.Bsize, true
 }
 
 func containsAny(text string, words []string) bool {
