@@ -143,6 +143,14 @@ edge_module* edge_load(const char* path, const char** error) {
     *error = "out of memory";
     return NULL;
   }
+  // Before WasmEdge, which would have the artifact's calls into libm and libc bound at the first of each: a stack overflow in
+  // the dynamic linker, in the middle of a guest, would leave it in a state that the next load waits on for ever.
+  module->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (module->library == NULL) {
+    *error = "the dynamic linker cannot load it: no artifact, or a damaged one";
+    edge_module_free(module);
+    return NULL;
+  }
   WasmEdge_ConfigureContext* configure = edge_configure();
   WasmEdge_LoaderContext* loader = WasmEdge_LoaderCreate(configure);
   WasmEdge_ValidatorContext* validator = WasmEdge_ValidatorCreate(configure);
@@ -158,9 +166,7 @@ edge_module* edge_load(const char* path, const char** error) {
     edge_module_free(module);
     return NULL;
   }
-  // RTLD_NOLOAD: only what the loader has mapped already, never a second copy.
-  module->library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
-  void* symbol = module->library == NULL ? NULL : dlsym(module->library, "t0");
+  void* symbol = dlsym(module->library, "t0");
   if (symbol == NULL || edge_text_range(symbol, &module->text_low, &module->text_high) != 0) {
     *error = "not an artifact of this engine: it has no compiled text";
     edge_module_free(module);
