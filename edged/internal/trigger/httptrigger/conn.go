@@ -442,7 +442,8 @@ func (c *conn) close() {
 			s.signal()
 		}
 	}
-	c.first, c.last, c.reading, c.kept, c.out, c.outBytes = nil, nil, nil, nil, nil, 0
+	c.owe(-c.outBytes)
+	c.first, c.last, c.reading, c.kept, c.out = nil, nil, nil, nil, nil
 	c.framer.reset()
 	if c.upload > 0 {
 		c.account()

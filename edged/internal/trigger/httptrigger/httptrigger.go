@@ -50,6 +50,7 @@ type Server struct {
 	loops  []*loop
 	ids    *atomic.Uint64
 	open   atomic.Int64  // connections, those on their way to a loop included
+	unread atomic.Int64  // bytes of responses that connections hold because their clients do not take them
 	upload atomic.Int64  // bytes held for bodies of requests that are not answered yet
 	halt   chan struct{} // closed by Close to end the ticker
 	wg     sync.WaitGroup

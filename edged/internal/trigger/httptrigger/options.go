@@ -53,6 +53,9 @@ type Limits struct {
 	// UploadBytes bounds the memory for bodies of more than 16 KiB over all connections, from their first byte until
 	// their request is answered; 256 MiB; above: 503.
 	UploadBytes int64
+	// UnreadBytes bounds the response bytes that clients have not taken, over all connections; 256 MiB; above: connections
+	// that wait with more than an equal share of it are reset.
+	UnreadBytes int64
 	BodyRate    int64 // bytes a second that a body must average once it has taken Timeouts.Body; 256
 }
 
@@ -80,6 +83,7 @@ func (o *Options) complete() {
 	setDefault(&l.Connections, 16<<10)
 	setDefault(&l.OutboundBytes, 256<<10)
 	setDefault(&l.UploadBytes, 256<<20)
+	setDefault(&l.UnreadBytes, 256<<20)
 	setDefault(&l.BodyRate, 256)
 	// So that a line too long is always a 414, wherever the bytes are cut.
 	l.RequestLine = min(l.RequestLine, l.HeaderBytes-4)

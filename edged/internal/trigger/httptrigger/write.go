@@ -199,8 +199,18 @@ func (c *conn) deliver() {
 		}
 		written = 0
 		c.out = append(c.out, p)
-		c.outBytes += len(p)
+		c.owe(len(p))
 	}
+	s := c.loop.server
+	if all := s.opts.Limits.UnreadBytes; s.unread.Load() > all && int64(c.outBytes) > all/max(s.open.Load(), 1) {
+		c.reset()
+	}
+}
+
+// owe notes that the client has yet to take so many bytes more.
+func (c *conn) owe(n int) {
+	c.outBytes += n
+	c.loop.server.unread.Add(int64(n))
 }
 
 // write goes on with what the socket did not take before.
@@ -213,7 +223,7 @@ func (c *conn) write() {
 	if n > 0 {
 		c.loop.set(&c.writeTimer, timeNone, false) // progress: arm sets it anew
 	}
-	c.outBytes -= n
+	c.owe(-n)
 	for len(c.out) > 0 && n >= len(c.out[0]) {
 		n -= len(c.out[0])
 		c.out[0] = nil
