@@ -15,7 +15,7 @@ LDFLAGS := -X main.version=$(VERSION)
 export CGO_ENABLED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt race fuzz bench arm64 engine toolchain clean
+.PHONY: help run build test check fmt race asan cgocheck fuzz bench arm64 engine toolchain clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ fmt: ## format all Go files
 
 race: engine toolchain ## run the tests under the race detector, without the examples
 	$(GO) test -race -timeout 40m -p 2 -run '$(RUN)' $$($(GO) list ./... | grep -v /examples)
+
+asan: engine toolchain ## run the engine's tests under the address sanitizer
+	CC=gcc ASAN_OPTIONS=detect_leaks=0:handle_segv=0:allow_user_segv_handler=1 $(GO) test -asan -timeout 20m ./wasmedge ./wasmedge/preempt
+
+cgocheck: engine toolchain ## run the engine's tests with every pointer that goes to C checked
+	GOEXPERIMENT=cgocheck2 $(GO) test -timeout 20m ./wasmedge ./wasmedge/preempt
 
 fuzz: engine ## run every fuzz target for FUZZTIME=20s
 	@scripts/fuzz.sh '$(FUZZTIME)'
