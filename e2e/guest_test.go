@@ -46,7 +46,8 @@ func file(t *testing.T, name string, content []byte) string {
 }
 
 // large builds a guest whose code is above the size from which the daemon compiles it twice: at once and cheaply first.
-func large(t *testing.T) string {
+// Another seed makes another module.
+func large(t *testing.T, seed int) string {
 	t.Helper()
 	var src strings.Builder
 	src.WriteString("#include \"edge.h\"\n")
@@ -60,7 +61,7 @@ func large(t *testing.T) string {
 	}
 	src.WriteString("EDGED_EXPORT(mix) {\n  uint64_t h = (uint64_t)atoll(edge_input(NULL));\n")
 	for i := range functions {
-		fmt.Fprintf(&src, "  h = f%d(h, %d);\n", i, i)
+		fmt.Fprintf(&src, "  h = f%d(h, %d);\n", i, i+seed)
 	}
 	src.WriteString("  return edge_printf(\"%llu\", (unsigned long long)h);\n}\n")
 	return testutil.BuildC(t, src.String(), append(testutil.Reactor(), "-I", filepath.Join("..", "sdk", "c"))...)

@@ -23,7 +23,7 @@ const (
 	startTimeout = time.Minute
 	callTimeout  = time.Minute
 	stopTimeout  = time.Minute
-	waitTimeout  = time.Minute
+	waitTimeout  = 3 * time.Minute
 
 	commandTimeout = 2 * time.Minute // for a command, a deploy above all
 )

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,12 @@ func (d *Daemon) read(req admin.DeployRequest) (*manifest.Manifest, *gate.Module
 		return nil, nil, invalid(err)
 	}
 	names, types := functionExports(module)
+	if m != nil && (m.ABI == manifest.ABICGI || m.ABI == manifest.ABIStdio) && !slices.Contains(names, manifest.CommandEntry) {
+		return nil, nil, &admin.Error{
+			Kind: admin.ErrInvalid, Detail: fmt.Sprintf("abi is %s, but the module exports no %s: it is a reactor", m.ABI, manifest.CommandEntry),
+			Remedy: "leave abi out or write abi: edged, or build the module as a command",
+		}
+	}
 	names = slices.DeleteFunc(names, func(name string) bool { return !callable(types[name]) })
 	if m == nil {
 		if m, err = manifest.FromModule(req.ModuleName, names); err != nil {
@@ -232,7 +239,18 @@ func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candid
 	}
 	one.version = version
 	d.serve(version.App, one, table)
+	if !built.artifact.Final {
+		d.catchUp(one, c.module)
+	}
 	return d.result(one), nil
+}
+
+// catchUp uses the better build of a module that has been finished since its quick one was taken: better knew nothing of
+// the app then.
+func (d *Daemon) catchUp(one *deployed, module *gate.Module) {
+	if artifact, ok := d.cache.Lookup(module.Code); ok && artifact.Final {
+		d.improveApp(one, artifact)
+	}
 }
 
 // startFailed reports an instance that could not be started, with what the guest logged meanwhile: when the app is not
@@ -249,13 +267,31 @@ func (d *Daemon) startFailed(name invoke.AppName, since time.Time, cause error) 
 	return &admin.Error{Kind: admin.ErrInvalid, Detail: detail.String(), Cause: cause}
 }
 
-// persist stages and activates a version: from here on it is what serves after a restart.
+// persist stages and activates a version: from here on it is what serves after a restart. What is active already stays
+// what it is: deploying it again reads its secrets and folders anew, and makes no version.
 func (d *Daemon) persist(m *manifest.Manifest, req admin.DeployRequest) (*app.Version, error) {
+	if active, err := d.registry.Active(m.App); err == nil && same(active, m, req) {
+		return active, nil
+	}
 	version, err := d.registry.Stage(m, req.Manifest, req.Module)
 	if err != nil {
 		return nil, err
 	}
 	return version, d.registry.Activate(version.App, version.ID)
+}
+
+// same reports whether a request asks for what a version is.
+func same(version *app.Version, m *manifest.Manifest, req admin.DeployRequest) bool {
+	kept, err := version.Manifest.YAML()
+	if err != nil {
+		return false
+	}
+	asked, err := m.YAML()
+	if err != nil || !bytes.Equal(kept, asked) || !bytes.Equal(version.Source, req.Manifest) {
+		return false
+	}
+	module, err := version.ReadModule()
+	return err == nil && bytes.Equal(module, req.Module)
 }
 
 // serve switches the routes over and retires what served before.
@@ -281,21 +317,29 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 
 // better swaps a better build of a module into every app that is made of it. The artifact cache calls it.
 func (d *Daemon) better(key aot.Key, artifact *aot.Artifact) {
-	for name, one := range d.deployed() {
+	for _, one := range d.deployed() {
 		if made := one.key.Load(); made == nil || *made != key {
 			continue // of another module, or not loaded yet: then it will find the better build by itself
 		}
-		c, err := recheck(one.version)
-		if err == nil {
-			var program *pool.Program
-			if program, err = c.program(d.engine, artifact); err == nil {
-				one.app.Replace(program)
-				d.logger.Info("optimised build in use", "app", name, "version", one.version.ID)
-				continue
-			}
-		}
-		d.logger.Error("optimised build not used", "app", name, "error", err)
+		d.improveApp(one, artifact)
 	}
+}
+
+// improveApp swaps a better build into an app that serves.
+func (d *Daemon) improveApp(one *deployed, artifact *aot.Artifact) {
+	logger := d.logger.With("app", one.version.App, "version", one.version.ID)
+	c, err := recheck(one.version)
+	if err != nil {
+		logger.Error("optimised build not used", "error", err)
+		return
+	}
+	program, err := c.program(d.engine, artifact)
+	if err != nil {
+		logger.Error("optimised build not used", "error", err)
+		return
+	}
+	one.app.Replace(program)
+	logger.Info("optimised build in use")
 }
 
 // changed asks for the artifacts to be tidied.
@@ -378,8 +422,11 @@ func (d *Daemon) tidy(ctx context.Context, keys map[built]aot.Key) {
 			keep[*key] = struct{}{} // deployed while this looked
 		}
 	}
-	if n, err := d.cache.GC(keep); err != nil || n > 0 {
-		d.logger.Info("artifacts tidied", "removed", n, "error", err)
+	n, err := d.cache.GC(keep)
+	if err != nil {
+		d.logger.Error("artifacts not tidied", "removed", n, "error", err)
+	} else if n > 0 {
+		d.logger.Info("artifacts tidied", "removed", n)
 	}
 }
 
