@@ -36,6 +36,7 @@ const (
 type LogLine struct {
 	Time          time.Time
 	App, Function string
+	Invocation    uint64 // its number when the Request has a method ID() uint64, else 0
 	Level         Level
 	Stream        string // "log" (the log function) or "stderr"
 	Text          string // valid UTF-8, without the line's end

@@ -101,11 +101,19 @@ func (e *Env) logOne(level Level, stream string, line []byte) {
 	}
 }
 
+// id returns the number of the invocation, 0 when the request has none.
+func (e *Env) id() uint64 {
+	if numbered, ok := e.req.(interface{ ID() uint64 }); ok {
+		return numbered.ID()
+	}
+	return 0
+}
+
 func (e *Env) sink(level Level, stream, text string) {
 	if e.app.Log == nil {
 		return
 	}
 	e.app.Log.Log(LogLine{
-		Time: time.Now(), App: e.app.Name, Function: e.metaOf("function"), Level: level, Stream: stream, Text: text,
+		Time: time.Now(), App: e.app.Name, Function: e.metaOf("function"), Invocation: e.id(), Level: level, Stream: stream, Text: text,
 	})
 }

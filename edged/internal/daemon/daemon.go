@@ -168,7 +168,7 @@ func relaxGC() {
 
 func (d *Daemon) openScheduler(Options) error {
 	relaxGC()
-	workers := d.config.Cores * scheduler.DefaultWorkersPerCore
+	workers := scheduler.DefaultWorkers(d.config.Cores)
 	// A host function that calls back into Go needs a processor of the Go scheduler at once, also while every worker runs a
 	// guest; with too few of them it waits for milliseconds.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+d.config.Cores))
@@ -243,6 +243,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready) error) error {
 	tidying.Go(func() { d.keepTidy(ctx) })
 	<-ctx.Done()
 	err := d.drain()
+	d.logger.Info("stopped")
 	tidying.Wait()
 	return err
 }
@@ -296,7 +297,7 @@ func (d *Daemon) drain() error {
 	d.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()
-	d.logger.Info("draining", "limit", d.config.Timeouts.Drain)
+	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())
 	var closing sync.WaitGroup
 	for _, port := range []func(context.Context) error{d.http.Close, d.uds.Close} {
 		closing.Go(func() {

@@ -120,6 +120,7 @@ func (d *Daemon) ready(version *app.Version, m *manifest.Manifest, program *pool
 	one := &deployed{version: version, abi: guest.ABI, warnings: warnings}
 	spec := pool.Spec{
 		App: m.App, Guest: guest, Timeout: d.timeout(m), Concurrency: m.Limits.Concurrency, Reuse: m.Reuse,
+		Failed: d.failed,
 		Load: func() (*pool.Program, error) {
 			if first := program; first != nil {
 				program = nil
@@ -291,13 +292,20 @@ func readSecret(path string) (value []byte, open bool, err error) {
 	return value, info.Mode().Perm()&0o077 != 0, err
 }
 
+// failed writes an invocation that ended badly into its app's log, where its author looks.
+func (d *Daemon) failed(inv *invoke.Invocation, cause error) {
+	d.logs.Ring(inv.App).Append(logring.Entry{
+		Time: time.Now(), App: inv.App, Function: inv.Function, Invocation: inv.ID, Level: logring.LevelError, Text: cause.Error(),
+	})
+}
+
 // logSink writes what guests log to the app's ring.
 type logSink struct{ ring *logring.Ring }
 
 // Log implements hostfn.LogSink.
 func (s logSink) Log(line hostfn.LogLine) {
 	s.ring.Append(logring.Entry{
-		Time: line.Time, App: invoke.AppName(line.App), Function: invoke.FunctionName(line.Function),
+		Time: line.Time, App: invoke.AppName(line.App), Function: invoke.FunctionName(line.Function), Invocation: line.Invocation,
 		Level: logring.Level(line.Level), Text: line.Text,
 	})
 }

@@ -32,6 +32,8 @@ type Spec struct {
 	// Load returns the app's program. It is called when the first request comes, on a goroutine of its own, and again
 	// after a failure.
 	Load func() (*Program, error)
+	// Failed, when not nil, is told of every invocation that ended with an error. It must not block.
+	Failed func(inv *invoke.Invocation, cause error)
 	// Guest is what the app's invocations share. The App takes it over and closes it.
 	Guest       *hostfn.App
 	Functions   []FunctionSpec

@@ -12,6 +12,9 @@ type request struct{ inv *invoke.Invocation }
 
 var _ hostfn.Request = (*request)(nil)
 
+// ID returns the invocation's number, for the guest's log lines.
+func (r *request) ID() uint64 { return r.inv.ID }
+
 // Meta implements hostfn.Request.
 func (r *request) Meta(key string) (string, bool) {
 	q := &r.inv.Request

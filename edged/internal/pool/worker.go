@@ -118,6 +118,9 @@ func (w *worker) Run(inv *invoke.Invocation) invoke.Result {
 	inv.Stamps.Ended = time.Now()
 	out := env.Finish(err)
 	result := w.result(fn, out, err, kill)
+	if failed := fn.app.spec.Failed; failed != nil && result.Err != nil {
+		failed(inv, result.Err)
+	}
 	if cap(out.Body) <= recycleBytes {
 		result.Body = append([]byte(nil), result.Body...)
 		fn.app.envs.Put(env)
