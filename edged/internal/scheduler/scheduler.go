@@ -3,7 +3,8 @@
 //
 // One bounded run queue feeds a fixed number of workers, each an OS thread of its own. The queue is ordered by the
 // earliest deadline; an invocation whose function states none is taken to want its answer within [DefaultRelative], so an
-// urgent one overtakes and none waits for ever.
+// urgent one overtakes and none waits for ever. An app that holds three times as many workers as are free gets no more of
+// them: its further invocations are held back, so that an app whose requests take long leaves room for others.
 //
 // Locks: Scheduler.mu alone; Done and Release are called without it.
 package scheduler
@@ -23,8 +24,8 @@ import (
 const (
 	// DefaultRelative orders invocations of functions without a deadline of their own. It only sets who goes first.
 	DefaultRelative = 50 * time.Millisecond
-	// DefaultWorkersPerCore lets the operating system share a core among guests, so that a long one does not hold up all
-	// others behind it.
+	// DefaultWorkersPerCore is how many invocations of one app run at once on a core: the operating system shares it among
+	// them, so that a long one does not hold up all others behind it. See [DefaultWorkers].
 	DefaultWorkersPerCore = 8
 	// DefaultQueue is how many invocations wait at most; at a millisecond each on two cores that is two seconds' worth.
 	DefaultQueue = 4096
@@ -97,6 +98,7 @@ type Scheduler struct {
 	quiet   *sync.Cond // on mu: nothing queued, nothing running
 	queue   runQueue   // guarded by mu
 	running int        // guarded by mu
+	shares  shares     // guarded by mu
 	drained bool       // guarded by mu: no more admissions
 	closed  bool       // guarded by mu: workers end
 	idle    []Runner   // guarded by mu: workers that wait; the last one to fall idle is the first to be woken, its caches are warm
@@ -161,11 +163,11 @@ func (s *Scheduler) admit(inv *invoke.Invocation, job Job) error {
 		s.reject(RejectDraining)
 		return &invoke.Error{Kind: invoke.ErrDraining, RetryAfter: retryAfter}
 	}
-	if len(s.queue) >= s.options.Queue {
+	if waiting := s.waiting(); waiting >= s.options.Queue {
 		s.reject(RejectQueueFull)
 		return &invoke.Error{
 			Kind: invoke.ErrQueueFull, RetryAfter: retryAfter,
-			Detail: fmt.Sprintf("%d invocations wait already", len(s.queue)),
+			Detail: fmt.Sprintf("%d invocations wait already", waiting),
 		}
 	}
 	inv.Stamps.Queued = time.Now()
@@ -236,7 +238,11 @@ func run(r Runner, inv *invoke.Invocation) invoke.Result {
 func (s *Scheduler) next(r Runner) *invoke.Invocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) == 0 {
+	for {
+		if inv := s.take(); inv != nil {
+			s.wakeOne()
+			return inv
+		}
 		if s.closed {
 			return nil
 		}
@@ -246,11 +252,26 @@ func (s *Scheduler) next(r Runner) *invoke.Invocation {
 		s.mu.Lock()
 		s.waking = false
 	}
-	s.running++
-	inv := heap.Pop(&s.queue).(waiting).inv //nolint:forcetypeassert // the queue holds nothing else
-	s.wakeOne()
-	return inv
 }
+
+// take takes the most urgent invocation whose app may have a worker out of the queue and marks it as running; nil when there
+// is none. Called with mu held.
+func (s *Scheduler) take() *invoke.Invocation {
+	for len(s.queue) > 0 {
+		w := heap.Pop(&s.queue).(waiting) //nolint:forcetypeassert // the queue holds nothing else
+		app, _ := w.inv.Target.Name()
+		if s.shares.mayRun(app, s.options.Workers-s.running) {
+			s.running++
+			s.shares.began(app)
+			return w.inv
+		}
+		s.shares.hold(app, w)
+	}
+	return nil
+}
+
+// waiting returns how many invocations wait. Called with mu held.
+func (s *Scheduler) waiting() int { return len(s.queue) + s.shares.waiting }
 
 // finish answers an invocation that has run. The job is released first: who gets the answer may count on it.
 func (s *Scheduler) finish(inv *invoke.Invocation, result invoke.Result) {
@@ -259,11 +280,16 @@ func (s *Scheduler) finish(inv *invoke.Invocation, result invoke.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
+	app, _ := inv.Target.Name()
+	s.shares.ended(app)
+	for _, w := range s.shares.release(s.options.Workers - s.running) {
+		heap.Push(&s.queue, w) // for this worker, which looks at the queue next and wakes another if there is more
+	}
 	s.signalQuiet()
 }
 
 func (s *Scheduler) signalQuiet() {
-	if s.running == 0 && len(s.queue) == 0 {
+	if s.running == 0 && s.waiting() == 0 {
 		s.quiet.Broadcast()
 	}
 }
@@ -272,7 +298,7 @@ func (s *Scheduler) signalQuiet() {
 func (s *Scheduler) Load() (queued, running int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue), s.running
+	return s.waiting(), s.running
 }
 
 // Drain stops admitting and waits until everything admitted has been answered, or until ctx ends: then what still waits is
@@ -286,10 +312,10 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	defer stop()
 	s.mu.Lock()
 	s.drained = true
-	for (s.running > 0 || len(s.queue) > 0) && ctx.Err() == nil {
+	for (s.running > 0 || s.waiting() > 0) && ctx.Err() == nil {
 		s.quiet.Wait()
 	}
-	dropped := s.queue
+	dropped := append(s.queue, s.shares.drop()...)
 	s.queue = nil
 	s.mu.Unlock()
 	for _, w := range dropped {
