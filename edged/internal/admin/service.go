@@ -154,7 +154,16 @@ type AppDetail struct {
 	FunctionSet []FunctionRoute `json:"function_set,omitempty"`
 	Imports     []Import        `json:"imports,omitempty"`
 	Warnings    []string        `json:"warnings,omitempty"`
+	Grants      Grants          `json:"grants"`
 	Versions    []Version       `json:"versions,omitempty"` // newest first
+}
+
+// Grants are what an app may reach beyond its own memory and space. Values of configuration and secrets are not told.
+type Grants struct {
+	Dirs    []string `json:"dirs,omitempty"` // "GUEST -> HOST (read-only)"
+	Hosts   []string `json:"hosts,omitempty"`
+	Config  []string `json:"config,omitempty"`
+	Secrets []string `json:"secrets,omitempty"`
 }
 
 // Limits are what an app may use.

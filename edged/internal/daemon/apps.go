@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/app"
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/manifest"
 	"edged.dev/edge/wasmedge/gate"
 )
 
@@ -66,7 +68,7 @@ func (d *Daemon) Inspect(_ context.Context, name invoke.AppName) (admin.AppDetai
 	detail := admin.AppDetail{
 		AppSummary: summary(one), ABI: one.abi.String(), ModuleSHA: string(one.version.Module), Space: m.KV.Space,
 		Limits:      admin.Limits{MemoryBytes: int64(m.Limits.Memory), Timeout: d.timeout(m), Concurrency: m.Limits.Concurrency},
-		FunctionSet: d.functionRoutes(one), Warnings: one.warnings,
+		FunctionSet: d.functionRoutes(one), Warnings: one.warnings, Grants: grants(m),
 	}
 	if err := d.inspectModule(one, &detail); err != nil {
 		return admin.AppDetail{}, err
@@ -79,6 +81,19 @@ func (d *Daemon) Inspect(_ context.Context, name invoke.AppName) (admin.AppDetai
 		detail.Versions = append(detail.Versions, admin.Version{Version: string(v.ID), Deployed: v.Staged, Active: v.Active})
 	}
 	return detail, nil
+}
+
+// grants lists what a manifest grants.
+func grants(m *manifest.Manifest) admin.Grants {
+	list := admin.Grants{Hosts: m.Grants.Hosts, Secrets: m.Grants.Secrets, Config: slices.Sorted(maps.Keys(m.Grants.Config))}
+	for _, dir := range m.Grants.Dirs {
+		text := dir.Guest + " -> " + dir.Host
+		if dir.ReadOnly {
+			text += " (read-only)"
+		}
+		list.Dirs = append(list.Dirs, text)
+	}
+	return list
 }
 
 // inspectModule reads the module for what the manifest does not say.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,11 +152,14 @@ func (d *Daemon) invocation(req admin.InvokeRequest) (*invoke.Invocation, error)
 			Remedy: fmt.Sprintf("'edged inspect %s' lists its functions", req.App),
 		}
 	}
-	method := req.Method
-	if method == "" {
-		method = "GET"
-		if len(req.Body) > 0 {
-			method = "POST"
+	method, err := d.invokeMethod(req, one.version.Manifest.Functions[name].HTTP.Methods)
+	if err != nil {
+		return nil, err
+	}
+	if limit := int(d.config.Limits.Body); len(req.Body) > limit {
+		return nil, &admin.Error{
+			Kind: admin.ErrTooLarge, Detail: fmt.Sprintf("the body has %d bytes, %d is the limit", len(req.Body), limit),
+			Remedy: "raise limits.body in the daemon's configuration",
 		}
 	}
 	route := basePath(one.version.Manifest.Route(name))
@@ -168,6 +172,26 @@ func (d *Daemon) invocation(req admin.InvokeRequest) (*invoke.Invocation, error)
 		},
 		Stamps: invoke.Stamps{Arrived: time.Now()},
 	}, nil
+}
+
+// invokeMethod picks the method of a call by name: the one asked for, which the function must take as it must on HTTP, else
+// POST with a body and GET without, else the first that the function takes.
+func (d *Daemon) invokeMethod(req admin.InvokeRequest, takes []string) (string, error) {
+	allowed := func(method string) bool { return len(takes) == 0 || slices.Contains(takes, method) }
+	if req.Method != "" {
+		if !allowed(req.Method) {
+			return "", &admin.Error{Kind: admin.ErrInvalid, Detail: fmt.Sprintf("the function takes %s, not %s", strings.Join(takes, ", "), req.Method)}
+		}
+		return req.Method, nil
+	}
+	method := "GET"
+	if len(req.Body) > 0 {
+		method = "POST"
+	}
+	if !allowed(method) {
+		method = takes[0]
+	}
+	return method, nil
 }
 
 // basePath returns a route without the /* that stands for everything below it.
