@@ -29,8 +29,11 @@ func TestSlowAppLeavesRoom(t *testing.T) {
 			Queued  int `json:"queue_length"`
 		}
 		text := d.must(t, "status", "--json")
-		if err := json.Unmarshal([]byte(text), &status); err != nil || status.Running != places || status.Queued != calls-places {
-			return fmt.Errorf("%v %s", err, text)
+		if err := json.Unmarshal([]byte(text), &status); err != nil {
+			return err
+		}
+		if status.Running != places || status.Queued != calls-places {
+			return fmt.Errorf("%d run and %d wait", status.Running, status.Queued)
 		}
 		return nil
 	})

@@ -109,7 +109,7 @@ func differences(path string, a, b reflect.Value) []string {
 	if keptFields[path] != "" {
 		return nil
 	}
-	switch a.Kind() {
+	switch a.Kind() { //nolint:exhaustive // the rest is compared as it is
 	case reflect.Struct:
 		var all []string
 		for i := range a.NumField() {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -315,7 +316,7 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	for (s.running > 0 || s.waiting() > 0) && ctx.Err() == nil {
 		s.quiet.Wait()
 	}
-	dropped := append(s.queue, s.shares.drop()...)
+	dropped := slices.Concat(s.queue, s.shares.drop())
 	s.queue = nil
 	s.mu.Unlock()
 	for _, w := range dropped {

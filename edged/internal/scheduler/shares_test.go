@@ -91,7 +91,7 @@ func TestSharesModel(t *testing.T) {
 		var answers, clients sync.WaitGroup
 		for client := range 4 {
 			clients.Go(func() {
-				random := rand.New(rand.NewPCG(uint64(client), uint64(workers))) //nolint:gosec // repeatable
+				random := rand.New(rand.NewPCG(uint64(client), uint64(workers)))
 				for range 500 {
 					answers.Add(1)
 					app := apps[random.IntN(len(apps))]
