@@ -16,7 +16,7 @@ import (
 func TestCommands(t *testing.T) {
 	d := sharedDaemon(t)
 	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 30s}"))
-	module := innocent(t, 1)
+	module := testutil.BuildCFile(t, filepath.Join("testdata", "mutant.c"), testutil.Freestanding()...)
 	export := filepath.Join(t.TempDir(), "shop.kv")
 	admin := []string{"--admin", d.ready.Admin}
 	for _, c := range []struct {
@@ -65,7 +65,7 @@ func TestCommands(t *testing.T) {
 		{name: "doctor json", args: []string{"doctor", "--json"}, stdout: []string{`"engine"`, `"disk"`}, json: true},
 		{name: "logs", args: []string{"logs", "shop"}},
 		{name: "logs of nobody", args: []string{"logs", "nobody"}, code: 1, stderr: []string{`"nobody"`}},
-		{name: "compile", args: []string{"compile", module}, stdout: []string{"compiled", "which", "edged.kv_get"}, alone: true},
+		{name: "compile", args: []string{"compile", module}, stdout: []string{"compiled", "second", "edged.kv_get"}, alone: true},
 		{name: "compile json", args: []string{"compile", module, "--json"}, json: true, alone: true},
 		{name: "compile nonsense", args: []string{"compile", file(t, "x.wasm", []byte("nonsense"))}, code: 1, stderr: []string{"x.wasm"}, alone: true},
 		{name: "schema", args: []string{"schema"}, stdout: []string{`"limits"`}, json: true, alone: true},

@@ -305,7 +305,7 @@ func TestRoutes(t *testing.T) {
 // TestDeployCancelled interrupts a deploy while the module is compiled: nothing is left of it, and the next one works.
 func TestDeployCancelled(t *testing.T) {
 	d := sharedDaemon(t)
-	dir := app(t, "shop", large(t, 0))
+	dir := app(t, "shop", large(t, 400))
 	command := exec.Command(edgedPath, "deploy", dir, "--admin", d.ready.Admin)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

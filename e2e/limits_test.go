@@ -288,7 +288,7 @@ func TestClientGoesAway(t *testing.T) {
 // it over too.
 func TestLargeModule(t *testing.T) {
 	d := sharedDaemon(t)
-	module := large(t, 1)
+	module := large(t, 90)
 	text := d.must(t, "deploy", app(t, "heavy", module), "--json")
 	if !strings.Contains(strings.ReplaceAll(text, " ", ""), `"optimising":true`) {
 		t.Fatalf("the deploy does not say that a better build follows: %s", text)

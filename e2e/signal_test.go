@@ -135,7 +135,7 @@ func TestSecondSignal(t *testing.T) {
 func TestSignalDuringDeploy(t *testing.T) {
 	h := newHome(t, "")
 	d := h.start(t)
-	dir := app(t, "shop", large(t, 0))
+	dir := app(t, "shop", large(t, 400))
 	result := make(chan output, 1)
 	go func() { result <- d.cli(t, "deploy", dir) }()
 	eventually(t, "the compiler runs", func() error { return compilers(d, 1) })
