@@ -88,8 +88,10 @@ static WasmEdge_Result host_trampoline(void* data, const WasmEdge_CallingFrameCo
   }
   uint64_t bytes;
   uint8_t* memory = edge_instance_memory(thread->instance, &bytes);
-  int failed = fn->native != NULL ? fn->native(memory, bytes, stack)
-                                  : edgedHostCall(thread->handle, fn->index, memory, bytes, stack);
+  int failed = fn->native != NULL ? fn->native(memory, bytes, stack) : EDGE_DECLINE;
+  if (failed == EDGE_DECLINE) {
+    failed = edgedHostCall(thread->handle, fn->index, memory, bytes, stack);
+  }
   if (failed) {
     thread->host_failed = 1;
     return WasmEdge_ResultGen(WasmEdge_ErrCategory_UserLevelError, 1);

@@ -14,11 +14,14 @@
 // One value type a byte as in the binary format: 0x7f i32, 0x7e i64, 0x7d f32, 0x7c f64.
 #define EDGE_MAX_VALUES 16
 
+#define EDGE_DECLINE 2
+
 typedef struct edge_host_function {
   uint32_t index;  // what Go calls it by
   uint8_t parameters, results;
   uint8_t types[2 * EDGE_MAX_VALUES];  // parameters, then results
-  // native, when set, does the work without entering Go: same contract as the Go callback.
+  // native, when set, does the common case without entering Go: same contract as the Go callback, or EDGE_DECLINE, which
+  // leaves stack and memory alone and the call to Go.
   int (*native)(uint8_t* memory, uint64_t bytes, uint64_t* stack);
 } edge_host_function;
 

@@ -53,7 +53,7 @@ func DefaultLimits() Limits {
 		DataSegments:       1 << 19, // Go's linker starts a new one at every run of zeros: 57,000 in a program of 6 MB
 		DataBytes:          64 << 20,
 		ParamsPerFunction:  256,
-		ResultsPerFunction: 64,
+		ResultsPerFunction: 16,   // what the engine passes, and what the guard of a guest's stack is sized for
 		LocalsPerFunction:  4096, // the AOT compiler's time grows faster than their number
 		FunctionBodyBytes:  4 << 20,
 		BlockDepth:         8192, // Go and LLVM open one block for each case of a switch
