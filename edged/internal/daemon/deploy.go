@@ -208,41 +208,58 @@ type made struct {
 	artifact *aot.Artifact
 }
 
-// install starts one instance, persists the version, and switches over.
+// install starts one instance, persists the version, and switches over to it.
 func (d *Daemon) install(ctx context.Context, req admin.DeployRequest, c *candidate, built made,
 	progress func(admin.Progress),
 ) (admin.DeployResult, error) {
-	d.deployMu.Lock()
-	defer d.deployMu.Unlock()
 	progress(admin.Progress{Stage: stageStart})
-	begun := time.Now()
-	one, err := d.ready(&app.Version{App: c.manifest.App, Manifest: c.manifest}, c.manifest, built.program)
+	one, err := d.start(ctx, c, built)
 	if err != nil {
-		built.program.Module.Close()
-		return admin.DeployResult{}, invalid(err)
-	}
-	one.key.Store(&built.artifact.Key)
-	if err := d.pool.Try(ctx, one.app); err != nil {
-		one.app.Retire()
-		return admin.DeployResult{}, d.startFailed(c.manifest.App, begun, err)
-	}
-	table, err := d.routes(c.manifest.App, one)
-	if err != nil {
-		one.app.Retire()
-		return admin.DeployResult{}, conflict(err)
+		return admin.DeployResult{}, err
 	}
 	progress(admin.Progress{Stage: stageActivate})
-	version, err := d.persist(c.manifest, req)
-	if err != nil {
+	if err := d.activate(req, c, one); err != nil {
 		one.app.Retire()
-		return admin.DeployResult{}, fmt.Errorf("keep the version: %w", err)
+		return admin.DeployResult{}, err
 	}
-	one.version = version
-	d.serve(version.App, one, table)
 	if !built.artifact.Final {
 		d.catchUp(one, c.module)
 	}
 	return d.result(one), nil
+}
+
+// start makes the candidate ready to serve and starts one instance. It takes no lock: a start-up may run to its timeout, and
+// other deploys need not wait for it.
+func (d *Daemon) start(ctx context.Context, c *candidate, built made) (*deployed, error) {
+	begun := time.Now()
+	one, err := d.ready(&app.Version{App: c.manifest.App, Manifest: c.manifest}, c.manifest, built.program)
+	if err != nil {
+		built.program.Module.Close()
+		return nil, invalid(err)
+	}
+	one.key.Store(&built.artifact.Key)
+	if err := d.pool.Try(ctx, one.app); err != nil {
+		one.app.Retire()
+		return nil, d.startFailed(c.manifest.App, begun, err)
+	}
+	return one, nil
+}
+
+// activate persists a candidate that has been started, and switches over to it.
+func (d *Daemon) activate(req admin.DeployRequest, c *candidate, one *deployed) error {
+	d.deployMu.Lock()
+	defer d.deployMu.Unlock()
+	table, err := d.routes(c.manifest.App, one)
+	if err != nil {
+		return conflict(err)
+	}
+	version, err := d.persist(c.manifest, req)
+	if err != nil {
+		return fmt.Errorf("keep the version: %w", err)
+	}
+	one.version = version
+	d.serve(version.App, one, table)
+	return nil
 }
 
 // catchUp uses the better build of a module that has been finished since its quick one was taken: better knew nothing of
