@@ -292,11 +292,9 @@ func ids(rec *record) string {
 	return strings.Join(list, ", ")
 }
 
-// Rollback activates an earlier version and returns it; "" means the one that was active before the active one, so
-// that twice in a row leads back. A version may be given by its number alone: "v3" or "3".
-func (r *Registry) Rollback(name invoke.AppName, id VersionID) (*Version, error) {
-	r.writeMu.Lock()
-	defer r.writeMu.Unlock()
+// Earlier returns the version that a rollback leads to; "" means the one that was active before the active one. A version
+// may be given by its number alone: "v3" or "3". Its module has been read and verified.
+func (r *Registry) Earlier(name invoke.AppName, id VersionID) (*Version, error) {
 	rec, err := r.current(name)
 	if err != nil {
 		return nil, fmt.Errorf("roll back %s: %w", name, err)
@@ -312,7 +310,28 @@ func (r *Registry) Rollback(name invoke.AppName, id VersionID) (*Version, error)
 			id = e.ID
 		}
 	}
-	if err := r.activate(name, id); err != nil {
+	e, there := rec.find(id)
+	if !there {
+		return nil, fmt.Errorf("roll back %s: %w: %s; the app has %s", name, ErrNoVersion, id, ids(rec))
+	}
+	version, err := r.version(rec, e)
+	if err == nil {
+		_, err = version.ReadModule()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("roll back %s to %s: %w", name, id, err)
+	}
+	return version, nil
+}
+
+// Rollback activates an earlier version and returns it; see [Registry.Earlier] for what id means. Twice in a row without a
+// version leads back.
+func (r *Registry) Rollback(name invoke.AppName, id VersionID) (*Version, error) {
+	version, err := r.Earlier(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Activate(name, version.ID); err != nil {
 		return nil, err
 	}
 	return r.Active(name)

@@ -158,43 +158,42 @@ func (d *Daemon) result(one *deployed) admin.DeployResult {
 	}
 }
 
-// Rollback implements admin.Apps. The earlier version starts one instance before it takes over, like a new one.
+// Rollback implements admin.Apps. The earlier version starts one instance before anything is switched, like a new one.
 func (d *Daemon) Rollback(ctx context.Context, name invoke.AppName, id string) (admin.DeployResult, error) {
-	d.deployMu.Lock()
-	defer d.deployMu.Unlock()
-	before, err := d.registry.Active(name)
+	version, err := d.registry.Earlier(name, app.VersionID(id))
 	if err != nil {
 		return admin.DeployResult{}, registryError(err)
 	}
-	version, err := d.registry.Rollback(name, app.VersionID(id))
-	if err != nil {
-		return admin.DeployResult{}, registryError(err)
-	}
-	result, err := d.switchTo(ctx, version)
-	if err == nil {
-		return result, nil
-	}
-	// It cannot serve: what did before serves on, after a restart too.
-	return admin.DeployResult{}, errors.Join(err, d.registry.Activate(name, before.ID))
-}
-
-// switchTo makes a version that the registry has activated the one that serves. Called with deployMu held.
-func (d *Daemon) switchTo(ctx context.Context, version *app.Version) (admin.DeployResult, error) {
 	one, err := d.ready(version, version.Manifest, nil)
 	if err != nil {
 		return admin.DeployResult{}, invalid(err)
 	}
-	if err := d.pool.Try(ctx, one.app); err != nil {
-		one.app.Retire()
-		return admin.DeployResult{}, invalid(fmt.Errorf("version %s cannot be started: %w", version.ID, err))
+	err = d.pool.Try(ctx, one.app)
+	if err != nil {
+		err = invalid(fmt.Errorf("version %s cannot be started: %w", version.ID, err))
+	} else {
+		err = d.switchTo(one)
 	}
-	table, err := d.routes(version.App, one)
 	if err != nil {
 		one.app.Retire()
-		return admin.DeployResult{}, conflict(err)
+		return admin.DeployResult{}, err
 	}
-	d.serve(version.App, one, table)
 	return d.result(one), nil
+}
+
+// switchTo activates a kept version that has been started, and switches over to it.
+func (d *Daemon) switchTo(one *deployed) error {
+	d.deployMu.Lock()
+	defer d.deployMu.Unlock()
+	table, err := d.routes(one.version.App, one)
+	if err != nil {
+		return conflict(err)
+	}
+	if err := d.registry.Activate(one.version.App, one.version.ID); err != nil {
+		return registryError(err)
+	}
+	d.serve(one.version.App, one, table)
+	return nil
 }
 
 // Remove implements admin.Apps.

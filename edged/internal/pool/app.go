@@ -107,6 +107,7 @@ type App struct {
 	mu      sync.Mutex
 	program *Program             // guarded by mu; nil until loaded
 	loading *load                // guarded by mu; nil unless Load runs
+	better  *Program             // guarded by mu; what Replace gave while Load runs
 	idle    []*wasmedge.Instance // guarded by mu; of program
 	janitor *time.Timer          // guarded by mu; runs shrink as long as there are idle instances
 	taken   atomic.Bool          // an idle instance was put or taken since the last shrink
@@ -147,7 +148,14 @@ func (a *App) Instances() int {
 func (a *App) Replace(program *Program) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.program == nil {
+	switch {
+	case a.program == nil && a.loading != nil:
+		if a.better != nil {
+			a.better.close()
+		}
+		a.better = program // the load that runs may have found the worse one
+		return
+	case a.program == nil:
 		program.close()
 		return
 	}
@@ -282,6 +290,13 @@ func (a *App) look() (*Program, *wasmedge.Instance, *load) {
 func (a *App) load(l *load) {
 	program, err := a.spec.Load()
 	a.mu.Lock()
+	if better := a.better; better != nil {
+		a.better = nil
+		if err == nil {
+			program.close()
+		}
+		program, err = better, nil
+	}
 	switch {
 	case err == nil && a.inFlight.Load() < 0:
 		program.close()
