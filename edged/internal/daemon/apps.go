@@ -19,6 +19,7 @@ import (
 // The states of an app in listings.
 const (
 	stateReady   = "ready"
+	stateQuick   = "optimising" // serves with its quick build; the better one is being made
 	stateDamaged = "failed"
 )
 
@@ -36,8 +37,12 @@ func (d *Daemon) Apps(context.Context) ([]admin.AppSummary, error) {
 }
 
 func summary(one *deployed) admin.AppSummary {
+	state := stateReady
+	if one.quick.Load() {
+		state = stateQuick
+	}
 	return admin.AppSummary{
-		Name: one.version.App, Version: string(one.version.ID), State: stateReady, Functions: len(one.version.Manifest.Functions),
+		Name: one.version.App, Version: string(one.version.ID), State: state, Functions: len(one.version.Manifest.Functions),
 		Instances: one.app.Instances(), Deployed: one.version.Staged,
 	}
 }
@@ -112,9 +117,6 @@ func (d *Daemon) inspectModule(one *deployed, detail *admin.AppDetail) error {
 		detail.Warnings = append(detail.Warnings, err.Error())
 	}
 	detail.Imports = ImportList(table)
-	if artifact, ok := d.cache.Lookup(checked.Code); ok && !artifact.Final {
-		detail.State = "optimising"
-	}
 	return nil
 }
 

@@ -237,7 +237,7 @@ func (d *Daemon) start(ctx context.Context, c *candidate, built made) (*deployed
 		built.program.Module.Close()
 		return nil, invalid(err)
 	}
-	one.key.Store(&built.artifact.Key)
+	one.made(built.artifact)
 	if err := d.pool.Try(ctx, one.app); err != nil {
 		one.app.Retire()
 		return nil, d.startFailed(c.manifest.App, begun, err)
@@ -356,6 +356,7 @@ func (d *Daemon) improveApp(one *deployed, artifact *aot.Artifact) {
 		return
 	}
 	one.app.Replace(program)
+	one.made(artifact)
 	logger.Info("optimised build in use")
 }
 

@@ -33,6 +33,7 @@ type deployed struct {
 	abi      hostfn.ABI
 	warnings []string
 	key      atomic.Pointer[aot.Key] // what its program was made from; nil until it is loaded
+	quick    atomic.Bool             // its program is the quick build of a module whose better one is being made
 }
 
 // candidate is a module on its way to be deployed, or back into service: everything known of it.
@@ -98,6 +99,12 @@ func (c *candidate) program(engine *wasmedge.Engine, artifact *aot.Artifact) (*p
 // restoreExport is what a guest exports to be told that it starts from a template; see docs/ABI.md.
 const restoreExport = "edged_restore"
 
+// made notes which artifact the app's program was loaded from.
+func (a *deployed) made(artifact *aot.Artifact) {
+	a.key.Store(&artifact.Key)
+	a.quick.Store(!artifact.Final)
+}
+
 // restore puts a version that was active when the daemon ended back into service.
 func (d *Daemon) restore(version *app.Version) error {
 	one, err := d.ready(version, version.Manifest, nil)
@@ -153,7 +160,7 @@ func (d *Daemon) reload(one *deployed) (*pool.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	one.key.Store(&artifact.Key)
+	one.made(artifact)
 	d.logger.Debug("app loaded", "app", one.version.App, "version", one.version.ID, "took", time.Since(begun))
 	return program, nil
 }
