@@ -20,7 +20,7 @@ export CGO_ENABLED := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## install what is missing, build, deploy the examples, serve on HTTP=127.0.0.1:8080
+run: ## install what is missing, build, serve with the examples (HTTP=127.0.0.1:8080 DATA=data)
 	@scripts/run.sh "$(HTTP)" "$(DATA)"
 
 build: engine ## build bin/edged

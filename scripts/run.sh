@@ -3,7 +3,8 @@
 #
 #   scripts/run.sh [ADDRESS [DIRECTORY]]    standard 127.0.0.1:8080 and ./data
 #
-# It may be run again at any time: what is installed, built or deployed already stays. Ctrl-C stops the daemon.
+# It may be run again at any time: what is installed or deployed already stays, and an app of the user's own that has an
+# example's name above all. Ctrl-C stops the daemon.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,9 +24,17 @@ stop() {
 	while kill -0 "$daemon" 2> /dev/null; do wait "$daemon" || true; done
 }
 
-# The port is asked first: everything below takes a while, and the daemon may share a port by SO_REUSEPORT.
-if (exec 3<> "/dev/tcp/${address%:*}/${address##*:}") 2> /dev/null; then
-	die "something serves on $address already; stop it, or choose another with 'make run HTTP=127.0.0.1:8081'"
+# Port and folder are looked at first: everything below takes a while, and the daemon may share a port by SO_REUSEPORT.
+host=${address%:*}
+host=${host#[}
+host=${host%]}
+if (exec 3<> "/dev/tcp/${host:-127.0.0.1}/${address##*:}") 2> /dev/null; then
+	die "something serves on $address already; stop it, or choose another port: make run HTTP=127.0.0.1:8081"
+fi
+mkdir -p "$data" || die "cannot make the data folder; choose another: make run DATA=folder"
+data=$(realpath "$data")
+if [ -e "$data/lock" ] && ! flock --nonblock --shared "$data/lock" true; then
+	die "the data folder $data is in use by process $(cat "$data/lock"); stop it, or choose another folder: make run DATA=data2"
 fi
 command -v go > /dev/null || die "Go is missing; install Go 1.26 or later and run this again"
 
@@ -34,17 +43,6 @@ scripts/install-guest-toolchain.sh
 say "building bin/edged"
 make --no-print-directory -s build
 
-# Every example's README has the one line that builds it.
-for manifest in examples/*/edged.yaml; do
-	example=$(dirname "$manifest")
-	line=$(sed -n 's/^    \$ \(.* -o .*\.wasm .*\)$/\1/p' "$example/README.md" | head -n 1)
-	[ -n "$line" ] || die "$example/README.md has no build line"
-	say "building $example"
-	(cd "$example" && eval "$line")
-done
-
-mkdir -p "$data"
-data=$(realpath "$data")
 trap stop EXIT
 trap 'stop; exit 0' INT TERM
 # A session of its own, so that Ctrl-C reaches this script only and the daemon is told once. Its first line of output says
@@ -58,13 +56,26 @@ rm -f "$ready"
 read -r line <&3 || die "edged did not start; its log above says why"
 say "serving: $line"
 
+deployed=$(bin/edged ls --json --admin "$data/admin.sock")
 for manifest in examples/*/edged.yaml; do
-	bin/edged deploy "$(dirname "$manifest")" --admin "$data/admin.sock"
+	example=$(dirname "$manifest")
+	app=$(sed -n 's/^app: *//p' "$manifest")
+	if grep -qF "\"name\": \"$app\"" <<< "$deployed"; then
+		say "$app is deployed already and stays ('bin/edged rm $app --admin $data/admin.sock' makes room for the example)"
+		continue
+	fi
+	say "building and deploying $example"
+	# Every example's README has the one line that builds it.
+	line=$(sed -n 's/^    \$ \(.* -o .*\.wasm .*\)$/\1/p' "$example/README.md" | head -n 1)
+	[ -n "$line" ] || die "$example/README.md has no build line"
+	(cd "$example" && eval "$line")
+	bin/edged deploy "$example" --admin "$data/admin.sock"
 done
 
 cat <<-END
 
-	edged serves on http://$address with all examples. In another terminal try:
+	edged serves on http://$address (choose with HTTP=) and keeps its data in $data (choose with DATA=).
+	In another terminal, in this folder, try the examples:
 
 	  curl http://$address/hello
 	  curl -d Ada http://$address/hello
@@ -72,10 +83,10 @@ cat <<-END
 	  curl -X POST 'http://$address/counter/add?by=41'
 	  curl http://$address/counter/value
 	  curl 'http://$address/cgi/request?a=1'
-	  curl --data-binary @photo.jpg 'http://$address/thumbnail?w=200' -o small.jpg
+	  curl --data-binary @examples/thumbnail/sample.png 'http://$address/thumbnail?w=200' -o small.png
 	  curl --unix-socket $data/http.sock http://edged/hello
 	  bin/edged ls --admin $data/admin.sock
 
-	Ctrl-C stops it; what was stored stays in $data.
+	Ctrl-C stops it; what is deployed and stored stays.
 END
 wait "$daemon"
