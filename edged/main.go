@@ -88,6 +88,9 @@ func modulePath(name string, text []byte) (string, error) {
 func serve(ctx context.Context, o cli.ServeOptions) error {
 	loaded, err := config.Load(config.Options{File: o.ConfigFile, Flags: o.Flags})
 	if err != nil {
+		if _, without := config.Load(config.Options{File: o.ConfigFile}); without == nil {
+			return cli.WrongUsage("edged serve", err) // it is the flags that are wrong
+		}
 		return err
 	}
 	d, err := daemon.New(daemon.Options{Config: loaded, Version: version, Logger: logger(o.Stderr, loaded.Log)})
@@ -116,18 +119,27 @@ func localChecks(ctx context.Context) []admin.Check {
 }
 
 func runModule(ctx context.Context, o cli.RunOptions) (int, error) {
+	dirs := make([]daemon.RunDir, len(o.Dirs))
+	for i, dir := range o.Dirs {
+		dirs[i] = daemon.RunDir(dir)
+	}
 	return daemon.RunModule(ctx, daemon.RunOptions{
-		File: o.File, Module: o.Module, Args: o.Args, Dirs: o.Dirs, Env: o.Env, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
+		File: o.File, Module: o.Module, Args: o.Args, Dirs: dirs, Env: o.Env, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
 		Timeout: o.Timeout,
 	})
 }
 
 func compile(ctx context.Context, o cli.CompileOptions) (cli.CompileResult, error) {
-	result, err := daemon.Compile(ctx, o.File, o.Module, o.Output, func(stage string, done, total int64) {
-		o.Progress(admin.Progress{Stage: "compile", Done: done, Total: total, Message: stage})
+	result, err := daemon.Compile(ctx, daemon.CompileOptions{
+		File: o.File, Module: o.Module, Output: o.Output, Optimise: o.Optimise,
+		Progress: func(stage string, done, total int64) {
+			o.Progress(admin.Progress{Stage: "compile", Done: done, Total: total, Message: stage})
+		},
 	})
 	if err != nil {
 		return cli.CompileResult{}, err
 	}
-	return cli.CompileResult{Bytes: result.Bytes, Exports: result.Exports, Imports: daemon.ImportList(result.Imports)}, nil
+	return cli.CompileResult{
+		Bytes: result.Bytes, Optimised: result.Optimised, Exports: result.Exports, Imports: daemon.ImportList(result.Imports),
+	}, nil
 }

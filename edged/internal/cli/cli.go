@@ -84,7 +84,7 @@ type RunOptions struct {
 	File    string // as given, for messages
 	Module  []byte
 	Args    []string // of the guest, without its name
-	Dirs    []string // folders it may see, under the same path
+	Dirs    []RunDir // folders it may see and change
 	Env     []string // NAME=VALUE
 	Stdin   io.Reader
 	Stdout  io.Writer
@@ -92,20 +92,26 @@ type RunOptions struct {
 	Timeout time.Duration // 0: none
 }
 
+// RunDir is a folder that run shows to a program, and the clean absolute path under which the program finds it. Relative
+// paths of the program begin at /.
+type RunDir struct{ Host, Guest string }
+
 // CompileOptions are what compile was given.
 type CompileOptions struct {
 	File     string // as given, for messages
 	Module   []byte
 	Output   string // where the native code goes; empty: nowhere, only check
+	Optimise bool   // however large the module is and however long it takes
 	Progress func(admin.Progress)
 }
 
 // CompileResult is what compile found.
 type CompileResult struct {
-	Bytes    int64          `json:"bytes"` // of the native code
-	Exports  []string       `json:"exports"`
-	Imports  []admin.Import `json:"imports"`
-	Warnings []string       `json:"warnings,omitempty"`
+	Bytes     int64          `json:"bytes"` // of the native code
+	Optimised bool           `json:"optimised"`
+	Exports   []string       `json:"exports"`
+	Imports   []admin.Import `json:"imports"`
+	Warnings  []string       `json:"warnings,omitempty"`
 }
 
 // Run runs one command and returns the process's exit code. args are without the program's name. It ends early when ctx

@@ -170,6 +170,8 @@ func TestUsageErrors(t *testing.T) {
 		{"completion powershell", `the shell "powershell"`, "edged completion --help"},
 		{"init Hello", `"Hello" cannot be an app's name`, "edged --help"},
 		{"init x --lang rusty", `the language "rusty"`, "edged init --help"},
+		{"run x.wasm --dir ../x", "cannot see a path above", "--dir ../x:/x"},
+		{"run x.wasm --dir :/x", "not of the form", "edged --help"},
 		{"run x.wasm --timeout soon", "timeout", "edged --help"},
 	}
 	for _, tc := range cases {
@@ -503,6 +505,24 @@ func TestRunAndCompile(t *testing.T) {
 	}
 	if r := run(t, deps, "run", elf); r.code != 1 || !strings.Contains(r.errOut, "is no WebAssembly file") {
 		t.Errorf("an ELF file: %+v", r)
+	}
+}
+
+func TestParseDir(t *testing.T) {
+	for text, want := range map[string]RunDir{
+		"data":        {"data", "/data"},
+		"./data":      {"./data", "/data"},
+		".":           {".", "/"},
+		"/srv/x/":     {"/srv/x/", "/srv/x"},
+		"../in:/in":   {"../in", "/in"},
+		"../in:in/":   {"../in", "/in"},
+		"a:b:/colon":  {"a:b", "/colon"},
+		"data/..":     {"data/..", "/"},
+		"/srv/../etc": {"/srv/../etc", "/etc"},
+	} {
+		if got, err := parseDir(text); err != nil || got != want {
+			t.Errorf("parseDir(%q) = %v, %v, want %v", text, got, err, want)
+		}
 	}
 }
 

@@ -26,6 +26,11 @@ func (e *usageError) Unwrap() error { return ErrUsage }
 // Remedy says what to type.
 func (e *usageError) Remedy() string { return e.remedy }
 
+// WrongUsage makes err an ErrUsage of a command, such as "edged serve": its text stays.
+func WrongUsage(command string, err error) error {
+	return &usageError{text: err.Error(), remedy: fmt.Sprintf("see '%s --help'", command)}
+}
+
 func usagef(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...), remedy: "see 'edged --help'"}
 }

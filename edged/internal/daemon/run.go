@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,13 +24,17 @@ type RunOptions struct {
 	File    string // for messages, and the guest's own name
 	Module  []byte
 	Args    []string
-	Dirs    []string // folders that it may change, under the same path
+	Dirs    []RunDir // folders that it may change
 	Env     []string // NAME=VALUE
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Timeout time.Duration // 0: none
 }
+
+// RunDir is a folder of this machine that a module may change, and the absolute path under which it finds it. Relative
+// paths of the module begin at /.
+type RunDir struct{ Host, Guest string }
 
 // maxStdinBytes bounds what a module that is run without a daemon can read from its standard input.
 const maxStdinBytes = 256 << 20
@@ -120,14 +125,14 @@ func runOnce(ctx context.Context, o RunOptions, engine *wasmedge.Engine, module 
 		return 0, err
 	}
 	defer func() { _ = guest.Close() }() // directories; nothing to be told
-	input, err := runInput(o.Stdin)
-	if err != nil {
-		return 0, err
-	}
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("%s timed out after %v", o.File, o.Timeout))
 		defer cancel()
+	}
+	input, err := runInput(ctx, o.Stdin)
+	if err != nil {
+		return 0, err
 	}
 	type end struct {
 		code int
@@ -143,6 +148,9 @@ func runOnce(ctx context.Context, o RunOptions, engine *wasmedge.Engine, module 
 		return 0, err
 	}
 	last := <-ended
+	if last.err != nil && ctx.Err() != nil {
+		return 0, context.Cause(ctx) // by which it was ended, whatever it says of that itself
+	}
 	return last.code, last.err
 }
 
@@ -153,17 +161,19 @@ func runGuest(o RunOptions) (*hostfn.App, error) {
 		Limits: hostfn.Limits{OutputBytes: 1 << 40, StreamBytes: 1, LogBytes: 1 << 40},
 	}
 	for _, dir := range o.Dirs {
-		host, err := filepath.Abs(dir)
-		if err != nil {
-			return nil, err
-		}
-		options.Dirs = append(options.Dirs, hostfn.Dir{Guest: host, Host: host})
+		options.Dirs = append(options.Dirs, hostfn.Dir{Guest: dir.Guest, Host: dir.Host})
+	}
+	if !slices.ContainsFunc(o.Env, func(v string) bool { return strings.HasPrefix(v, "PWD=") }) {
+		// Go takes its working folder from here; without it that is the first of the folders, and relative paths mean
+		// something else than for wasi-libc, which begins at / always.
+		options.Environ = append(slices.Clone(o.Env), "PWD=/")
 	}
 	return hostfn.NewApp(options)
 }
 
-// runInput reads standard input, unless it is a terminal or nothing.
-func runInput(stdin io.Reader) ([]byte, error) {
+// runInput reads standard input, unless it is a terminal or nothing, until ctx ends. The goroutine that reads is left
+// behind then: a read of a pipe cannot be taken back, and the process ends with its command.
+func runInput(ctx context.Context, stdin io.Reader) ([]byte, error) {
 	if file, ok := stdin.(*os.File); ok {
 		if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice != 0 {
 			return nil, nil //nolint:nilerr // a closed standard input is an empty one
@@ -172,14 +182,27 @@ func runInput(stdin io.Reader) ([]byte, error) {
 	if stdin == nil {
 		return nil, nil
 	}
-	input, err := io.ReadAll(io.LimitReader(stdin, maxStdinBytes+1))
-	if err == nil && len(input) > maxStdinBytes {
-		err = fmt.Errorf("it is above the limit of %d bytes", maxStdinBytes)
+	type read struct {
+		input []byte
+		err   error
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
+	done := make(chan read, 1)
+	go func() {
+		input, err := io.ReadAll(io.LimitReader(stdin, maxStdinBytes+1))
+		done <- read{input, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case r := <-done:
+		if r.err == nil && len(r.input) > maxStdinBytes {
+			r.err = fmt.Errorf("it is above the limit of %d bytes", maxStdinBytes)
+		}
+		if r.err != nil {
+			return nil, fmt.Errorf("read standard input: %w", r.err)
+		}
+		return r.input, nil
 	}
-	return input, nil
 }
 
 // run is one run of a module on its thread.
@@ -256,50 +279,69 @@ func (s stderrSink) Log(line hostfn.LogLine) {
 	_, _ = fmt.Fprintln(s.w, strings.TrimRight(line.Text, "\n")) // standard error: there is no other place to complain
 }
 
-// CompileResult is what Compile found in a module.
-type CompileResult struct {
-	Bytes   int64 // of the compiled code
-	Exports []string
-	Imports gate.Table
+// CompileOptions are a module to compile without a daemon.
+type CompileOptions struct {
+	File     string // for messages
+	Module   []byte
+	Output   string // where the compiled code is copied; empty: nowhere
+	Optimise bool   // a large module too, which a deploy does in the background only
+	Progress func(stage string, done, total int64)
 }
 
-// Compile passes a module through the gate, binds its imports, and compiles it. The compiled code is copied to output
-// unless that is empty.
-func Compile(ctx context.Context, file string, module []byte, output string, progress func(stage string, done, total int64)) (CompileResult, error) {
-	checked, err := gate.Check(module, gate.DefaultLimits())
+// CompileResult is what Compile found in a module.
+type CompileResult struct {
+	Bytes     int64 // of the compiled code
+	Optimised bool
+	Exports   []string
+	Imports   gate.Table
+}
+
+// Compile passes a module through the gate, binds its imports, and compiles it as a deploy does: a large module at the
+// fast level, unless it is to be optimised.
+func Compile(ctx context.Context, o CompileOptions) (CompileResult, error) {
+	checked, err := gate.Check(o.Module, gate.DefaultLimits())
 	if err != nil {
-		return CompileResult{}, fmt.Errorf("%s: %w", file, err)
+		return CompileResult{}, fmt.Errorf("%s: %w", o.File, err)
 	}
 	names, _ := functionExports(checked)
 	table, err := gate.Bind(checked.Imports, provided(hostfn.All()))
 	if err != nil {
-		return CompileResult{}, fmt.Errorf("%s: %w\n\n%s", file, err, table)
+		return CompileResult{}, fmt.Errorf("%s: %w\n\n%s", o.File, err, table)
 	}
 	dir, err := os.MkdirTemp("", "edged-compile")
 	if err != nil {
 		return CompileResult{}, fmt.Errorf("make a folder for compiled code: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
-	limits := config.Default().Compile
-	cache, err := aot.Open(aot.Options{Dir: dir, Self: compileChild(), LargeBytes: 1 << 30, Limits: aot.ChildLimits{
-		MemoryBytes: int64(limits.Memory), CPU: limits.CPU, Wall: limits.Wall, FirstWall: limits.Wall,
-	}})
+	cache, err := aot.Open(compileCache(dir, len(checked.Code), o.Optimise))
 	if err != nil {
 		return CompileResult{}, err
 	}
 	defer closeCache(cache)
-	artifact, err := cache.Get(ctx, checked.Code, progress)
+	artifact, err := cache.Get(ctx, checked.Code, o.Progress)
 	if err != nil {
-		return CompileResult{}, fmt.Errorf("%s: %w", file, err)
+		return CompileResult{}, fmt.Errorf("%s: %w", o.File, err)
 	}
-	result := CompileResult{Exports: names, Imports: table}
+	result := CompileResult{Exports: names, Imports: table, Optimised: artifact.Level != aot.O0}
 	code, err := os.ReadFile(artifact.Path)
 	if err != nil {
 		return CompileResult{}, err
 	}
 	result.Bytes = int64(len(code))
-	if output != "" {
-		err = os.WriteFile(output, code, 0o644) //nolint:gosec // compiled code is no secret
+	if o.Output != "" {
+		err = os.WriteFile(o.Output, code, 0o644) //nolint:gosec // compiled code is no secret
 	}
 	return result, err
+}
+
+// compileCache are the options of a cache that compiles one module, and does so once.
+func compileCache(dir string, size int, optimise bool) aot.Options {
+	limits := config.Default().Compile
+	options := aot.Options{Dir: dir, Self: compileChild(), LargeBytes: 1 << 30, Limits: aot.ChildLimits{
+		MemoryBytes: int64(limits.Memory), CPU: limits.CPU, Wall: limits.Wall, FirstWall: limits.Wall,
+	}}
+	if !optimise && size > aot.DefaultLargeBytes {
+		options.Best = aot.O0
+	}
+	return options
 }
