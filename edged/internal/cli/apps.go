@@ -93,9 +93,9 @@ func (p *program) printDetail(d admin.AppDetail) {
 	facts.row("interface", orDash(d.ABI))
 	facts.row("module", fmt.Sprintf("%s, sha256 %s", sizeText(d.ModuleBytes), orDash(d.ModuleSHA)))
 	facts.row("space", orDash(d.Space))
-	facts.row("limits", fmt.Sprintf("memory %s, timeout %s, concurrency %d", sizeText(d.Limits.MemoryBytes), d.Limits.Timeout, d.Limits.Concurrency))
+	facts.row("limits", fmt.Sprintf("memory %s, timeout %s, concurrency %d", sizeText(d.Limits.MemoryBytes), durationText(d.Limits.Timeout), d.Limits.Concurrency))
 	facts.row("instances", strconv.Itoa(d.Instances))
-	facts.row("deployed", d.Deployed.Format(time.RFC3339))
+	facts.row("deployed", d.Deployed.Local().Format(time.RFC3339))
 	facts.write(p.Stdout, s)
 
 	functions := table{head: []string{"FUNCTION", "ROUTE", "METHODS", "ENTRY"}}
@@ -116,7 +116,7 @@ func (p *program) printDetail(d admin.AppDetail) {
 		if v.Active {
 			active = "active"
 		}
-		versions.row(v.Version, v.Deployed.Format(time.RFC3339), active)
+		versions.row(v.Version, v.Deployed.Local().Format(time.RFC3339), active)
 	}
 	for _, t := range []table{functions, imports, versions} {
 		if len(t.rows) > 0 {
@@ -134,7 +134,7 @@ func (p *program) rollbackCommand() *cli.Command {
 		Name:        "rollback",
 		Usage:       "activate an earlier version of an app",
 		ArgsUsage:   "APP [VERSION]",
-		Description: "Without VERSION it is the one before the active one. 'edged inspect APP' lists them.\n\n" + examples("edged rollback hello", "edged rollback hello 3"),
+		Description: "Without VERSION it is the one that was active before; doing it twice goes back and forth.\n'edged inspect APP' lists the versions.\n\n" + examples("edged rollback hello", "edged rollback hello 3"),
 		Flags:       []cli.Flag{adminFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			args, err := wantArgs(c, 1, 2)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,8 +130,25 @@ func Run(ctx context.Context, args []string, deps Deps) int {
 	if err == nil {
 		return exitDone
 	}
+	var usage *usageError
+	if errors.As(err, &usage) && usage.remedy == "" {
+		usage.remedy = fmt.Sprintf("see '%s --help'", commandName(app.Commands, ordered))
+	}
 	p.report(ctx, err)
 	return exitCode(err)
+}
+
+// commandName returns the command that ordered arguments begin with, such as "edged kv ls".
+func commandName(commands []*cli.Command, ordered []string) string {
+	name := "edged"
+	for _, word := range ordered {
+		at := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.Name == word })
+		if at < 0 {
+			return name
+		}
+		name, commands = name+" "+word, commands[at].Subcommands
+	}
+	return name
 }
 
 // exitCode is the one table from error to exit code.
@@ -208,17 +226,28 @@ func (p *program) app() *cli.App {
 			"'edged COMMAND --help' explains a command.",
 	}
 	for _, command := range app.Commands {
-		finish(command, app.OnUsageError)
+		finish(command, "edged", app.OnUsageError)
 	}
 	return app
 }
 
 // finish sets what every command has in common. A group of commands called without one of them is wrong usage.
-func finish(command *cli.Command, onUsageError cli.OnUsageErrorFunc) {
+func finish(command *cli.Command, parent string, onUsageError cli.OnUsageErrorFunc) {
+	name := parent + " " + command.Name
+	rest := command.ArgsUsage
+	if len(command.Subcommands) > 0 {
+		rest = "COMMAND"
+	}
+	command.UsageText = strings.TrimSpace(name + " [OPTIONS] " + rest)
+	for _, f := range command.Flags {
+		if flag, ok := f.(*cli.BoolFlag); ok {
+			flag.DisableDefaultText = true // what is not given is off
+		}
+	}
 	command.HideHelpCommand = true
 	command.OnUsageError = onUsageError
 	for _, sub := range command.Subcommands {
-		finish(sub, onUsageError)
+		finish(sub, name, onUsageError)
 	}
 }
 

@@ -163,16 +163,16 @@ func TestUsageErrors(t *testing.T) {
 		{"inspect", "needs APP", "edged inspect --help"},
 		{"rm a b", `does not take "b"`, "edged rm --help"},
 		{"kv get s", "needs SPACE KEY", "edged kv get --help"},
-		{"kv ls s --limit 0", "--limit 0", "edged --help"},
-		{"kv ls s --limit ten", "limit", "edged --help"},
-		{"invoke a --header novalue", "not of the form NAME:VALUE", "edged --help"},
-		{"logs --since tomorrow", `--since "tomorrow"`, "edged --help"},
+		{"kv ls s --limit 0", "--limit 0", "edged kv ls --help"},
+		{"kv ls s --limit ten", "limit", "edged kv ls --help"},
+		{"invoke a --header novalue", "not of the form NAME:VALUE", "edged invoke --help"},
+		{"logs --since tomorrow", `--since "tomorrow"`, "edged logs --help"},
 		{"completion powershell", `the shell "powershell"`, "edged completion --help"},
-		{"init Hello", `"Hello" cannot be an app's name`, "edged --help"},
+		{"init Hello", `"Hello" cannot be an app's name`, "edged init --help"},
 		{"init x --lang rusty", `the language "rusty"`, "edged init --help"},
 		{"run x.wasm --dir ../x", "cannot see a path above", "--dir ../x:/x"},
-		{"run x.wasm --dir :/x", "not of the form", "edged --help"},
-		{"run x.wasm --timeout soon", "timeout", "edged --help"},
+		{"run x.wasm --dir :/x", "not of the form", "edged run --help"},
+		{"run x.wasm --timeout soon", "timeout", "edged run --help"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.args, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -100,6 +101,9 @@ func (p *program) readManifest(path string) (admin.DeployRequest, error) {
 		return req, fmt.Errorf("deploy: %w", err)
 	}
 	req.Module, err = readModule(modulePath)
+	if source := newerSource(filepath.Dir(path), modulePath); err == nil && source != "" {
+		_, _ = fmt.Fprintf(p.Stderr, "%s %s is newer than %s; 'edged build' builds it\n", p.errStyle().paint(yellow, "warning:"), source, modulePath)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return req, withRemedy(fmt.Errorf("deploy: %s names the module %s, which does not exist", path, modulePath), "run 'edged build' first")
 	}
@@ -154,12 +158,40 @@ func (p *program) printDeployed(c *cli.Context, verb string, result admin.Deploy
 func functionLine(f admin.FunctionRoute) string {
 	switch {
 	case f.URL != "":
-		return string(f.Name) + "  curl " + f.URL
+		return string(f.Name) + "  curl " + method(f) + f.URL
 	case f.UDS != "":
-		return fmt.Sprintf("%s  curl --unix-socket %s http://localhost%s", f.Name, f.UDS, f.Route)
+		return fmt.Sprintf("%s  curl %s--unix-socket %s http://localhost%s", f.Name, method(f), f.UDS, f.Route)
 	case f.Route != "":
 		return string(f.Name) + "  " + f.Route
 	default:
 		return string(f.Name)
 	}
+}
+
+// method is the option by which curl calls a function that does not take GET.
+func method(f admin.FunctionRoute) string {
+	if len(f.Methods) == 0 || slices.Contains(f.Methods, "GET") {
+		return ""
+	}
+	return "-X " + f.Methods[0] + " "
+}
+
+// newerSource returns a source beside the manifest that was changed after the module was built, or "".
+func newerSource(dir, module string) string {
+	built, err := os.Stat(module)
+	if err != nil {
+		return ""
+	}
+	for _, pattern := range []string{"*.go", "*.c", "*.h", "go.mod"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			continue // a folder whose name is no pattern: this is only a warning
+		}
+		for _, file := range files {
+			if stat, err := os.Stat(file); err == nil && stat.ModTime().After(built.ModTime()) && !strings.HasSuffix(file, "_test.go") {
+				return file
+			}
+		}
+	}
+	return ""
 }

@@ -31,8 +31,9 @@ func WrongUsage(command string, err error) error {
 	return &usageError{text: err.Error(), remedy: fmt.Sprintf("see '%s --help'", command)}
 }
 
+// usagef returns an ErrUsage; Run adds which help to read.
 func usagef(format string, args ...any) error {
-	return &usageError{text: fmt.Sprintf(format, args...), remedy: "see 'edged --help'"}
+	return &usageError{text: fmt.Sprintf(format, args...)}
 }
 
 // remedied is an error with what to do about it.

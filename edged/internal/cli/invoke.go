@@ -79,9 +79,28 @@ func (p *program) invoke(c *cli.Context) error {
 
 func (p *program) printResponse(c *cli.Context, response admin.InvokeResponse) error {
 	if c.Bool("json") {
-		return p.printJSON(response)
+		return p.printJSON(responseJSON(response))
 	}
 	return p.printBytes(response.Body)
+}
+
+// headerJSON is a header field for programs.
+type headerJSON struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// responseJSON returns an answer as JSON shows it.
+func responseJSON(r admin.InvokeResponse) any {
+	headers := make([]headerJSON, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = headerJSON(h)
+	}
+	return struct {
+		Status  int          `json:"status"`
+		Headers []headerJSON `json:"headers,omitempty"`
+		Body    []byte       `json:"body,omitempty"`
+	}{r.Status, headers, r.Body}
 }
 
 // printBytes prints a body or a value as it is. On a terminal, text gets a line end when it has none, and anything else

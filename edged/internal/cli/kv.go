@@ -42,7 +42,7 @@ func (p *program) kvCommand() *cli.Command {
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "prefix", Usage: "only keys that begin with `P`"},
 					&cli.StringFlag{Name: "after", Usage: "only keys that sort behind `KEY`"},
-					&cli.IntFlag{Name: "limit", Usage: "at most `N` keys (default: all)"},
+					&cli.IntFlag{Name: "limit", Usage: "at most `N` keys", DefaultText: "all"},
 					adminFlag(), jsonFlag(),
 				},
 			},
@@ -65,6 +65,9 @@ func (p *program) kvGet(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := notEmpty(args[0], args[1]); err != nil {
+		return err
+	}
 	value, err := p.client(c).KVGet(c.Context, args[0], []byte(args[1]))
 	if err != nil {
 		return err
@@ -84,6 +87,9 @@ func (p *program) kvSet(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := notEmpty(args[0], args[1]); err != nil {
+		return err
+	}
 	value, err := p.input(args[2])
 	if err != nil {
 		return err
@@ -95,6 +101,9 @@ func (p *program) kvSet(c *cli.Context) error {
 func (p *program) kvRemove(c *cli.Context) error {
 	args, err := wantArgs(c, 2, -1)
 	if err != nil {
+		return err
+	}
+	if err := notEmpty(args...); err != nil {
 		return err
 	}
 	var missed []error
@@ -118,12 +127,15 @@ func (p *program) kvList(c *cli.Context) error {
 	if len(args) == 0 {
 		return p.kvSpaces(c)
 	}
+	if err := notEmpty(args[0]); err != nil {
+		return err
+	}
 	entries, err := p.keys(c, args[0])
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(entries)
+		return p.printJSON(keysJSON(entries))
 	}
 	t := table{head: []string{"KEY", "BYTES"}}
 	for _, e := range entries {
@@ -131,6 +143,37 @@ func (p *program) kvList(c *cli.Context) error {
 	}
 	t.write(p.Stdout, p.outStyle())
 	return nil
+}
+
+// notEmpty refuses an empty space or key, which the daemon has no place for.
+func notEmpty(names ...string) error {
+	for i, name := range names {
+		if name == "" && i == 0 {
+			return usagef("the name of a space cannot be empty")
+		}
+		if name == "" {
+			return usagef("a key cannot be empty")
+		}
+	}
+	return nil
+}
+
+// keyJSON is a key for programs: as text when it is UTF-8, and its bytes in any case.
+type keyJSON struct {
+	Key    string `json:"key,omitempty"`
+	Base64 []byte `json:"key_base64"`
+	Bytes  int64  `json:"bytes"` // of the value
+}
+
+func keysJSON(entries []admin.KeyEntry) []keyJSON {
+	list := make([]keyJSON, len(entries))
+	for i, e := range entries {
+		list[i] = keyJSON{Base64: e.Key, Bytes: e.Bytes}
+		if utf8.Valid(e.Key) {
+			list[i].Key = string(e.Key)
+		}
+	}
+	return list
 }
 
 // pageKeys is how many keys are asked for at once; the server's own default.
@@ -191,6 +234,9 @@ func (p *program) kvExport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := notEmpty(args[0]); err != nil {
+		return err
+	}
 	if len(args) == 1 || args[1] == "-" {
 		return p.client(c).KVExport(c.Context, args[0], p.Stdout)
 	}
@@ -223,6 +269,9 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 func (p *program) kvImport(c *cli.Context) error {
 	args, err := wantArgs(c, 1, 2)
 	if err != nil {
+		return err
+	}
+	if err := notEmpty(args[0]); err != nil {
 		return err
 	}
 	source := p.Stdin

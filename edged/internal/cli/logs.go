@@ -67,7 +67,7 @@ func (p *program) printEntry(e admin.LogEntry) error {
 	}
 	levels := map[string]color{"warn": yellow, "error": red, "debug": dim}
 	_, err := fmt.Fprintf(p.Stdout, "%s %s %s %s\n",
-		s.paint(dim, e.Time.Local().Format("2006-01-02T15:04:05.000")),
+		s.paint(dim, e.Time.Local().Format("2006-01-02T15:04:05.000Z07:00")),
 		s.paint(levels[e.Level], fmt.Sprintf("%-5s", e.Level)),
 		name, p.safe(e.Text, p.StdoutTerminal))
 	if err != nil {

@@ -22,7 +22,7 @@ func (p *program) runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "dir", Usage: "let it see and change the folder `DIR[:GUEST]`; may be given several times"},
 			&cli.StringSliceFlag{Name: "env", Usage: "set `NAME=VALUE` for it; may be given several times"},
-			&cli.DurationFlag{Name: "timeout", Usage: "end it after `T`, such as 10s"},
+			&cli.DurationFlag{Name: "timeout", Usage: "end it after `T`, such as 10s", DefaultText: "never"},
 		},
 		Action: p.run,
 	}

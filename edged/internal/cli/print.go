@@ -150,6 +150,18 @@ func ageText(d time.Duration) string {
 	}
 }
 
+// durationText shows a duration without the zeros that Go's own form ends in: 5m, not 5m0s.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // orDash shows an empty text as "-", so that a column is never blank.
 func orDash(text string) string {
 	if text == "" {

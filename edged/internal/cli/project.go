@@ -87,7 +87,7 @@ func (p *program) init(c *cli.Context) error {
 			return err
 		}
 	}
-	p.printf("made %s; next:\n  cd %s && edged build && edged deploy\n  curl localhost:8080/%s\n", name, name, name)
+	p.printf("made %s; next:\n  cd %s && edged build && edged deploy\nthe last one prints the line that calls it\n", name, name)
 	return nil
 }
 

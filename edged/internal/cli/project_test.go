@@ -16,7 +16,7 @@ func newProject(t *testing.T, lang string) Deps {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	deps := withManifests(Deps{SDK: sdk.Files()})
-	if r := run(t, deps, "init", "my-app", "--lang", lang); r.code != 0 || !strings.Contains(r.out, "curl localhost:8080/my-app") {
+	if r := run(t, deps, "init", "my-app", "--lang", lang); r.code != 0 || !strings.Contains(r.out, "cd my-app && edged build && edged deploy") {
 		t.Fatalf("init: %+v", r)
 	}
 	t.Chdir("my-app")
