@@ -145,13 +145,37 @@ func (p *program) rollbackCommand() *cli.Command {
 			if len(args) == 2 {
 				version = args[1]
 			}
+			before := p.activeVersion(c, invoke.AppName(args[0]))
 			result, err := p.client(c).Rollback(c.Context, invoke.AppName(args[0]), version)
 			if err != nil {
 				return err
 			}
-			return p.printDeployed(c, "rolled back", result)
+			return p.printRolledBack(c, result, before)
 		},
 	}
+}
+
+// activeVersion returns the version that serves now, or "" when that cannot be told; it is only for a message.
+func (p *program) activeVersion(c *cli.Context, app invoke.AppName) string {
+	detail, err := p.client(c).Inspect(c.Context, app)
+	if err != nil {
+		return ""
+	}
+	return detail.Version
+}
+
+// printRolledBack prints the version that is active now and the one that was.
+func (p *program) printRolledBack(c *cli.Context, result admin.DeployResult, before string) error {
+	if c.Bool("json") {
+		return p.printJSON(result)
+	}
+	was := ""
+	if before != "" {
+		was = fmt.Sprintf(" (was %s)", before)
+	}
+	p.printf("%s %s to %s%s\n", p.outStyle().paint(green, "rolled back"), result.App, result.Version, was)
+	p.printRoutes(result)
+	return nil
 }
 
 func (p *program) removeCommand() *cli.Command {

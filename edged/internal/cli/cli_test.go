@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -307,7 +308,7 @@ func TestReadingCommands(t *testing.T) {
 			return admin.Status{Version: "v9", Cores: 4, Uptime: 90 * time.Minute, MemoryBytes: 70 << 20, HTTP: "127.0.0.1:80"}, nil
 		},
 		DoctorFunc: func(context.Context) ([]admin.Check, error) {
-			return []admin.Check{{Name: "engine", State: admin.CheckOK, Detail: "fine"}, {Name: "criu", State: admin.CheckFail, Detail: "missing", Remedy: "install it"}}, nil
+			return []admin.Check{{Name: "engine", State: admin.CheckOK, Detail: "fine"}, {Name: "setting http", State: admin.CheckOK, Detail: "x"}, {Name: "criu", State: admin.CheckFail, Detail: "missing", Remedy: "install it"}}, nil
 		},
 		SpacesFunc: func(context.Context) ([]admin.SpaceSummary, error) {
 			return []admin.SpaceSummary{{Name: "counter", Durability: "sync", Keys: 2, Bytes: 2048}}, nil
@@ -322,6 +323,7 @@ func TestReadingCommands(t *testing.T) {
 		{"inspect hello", 0, []string{"hello", "memory 4.0 MiB, timeout 1s, concurrency 8", "hi        /hello/hi  GET,PUT", "edged.log", "provided", "active"}},
 		{"status", 0, []string{"v9", "serving for 1h30m", "127.0.0.1:80", "70.0 MiB"}},
 		{"doctor", 1, []string{"ok   engine: fine", "fail criu: missing", "install it"}},
+		{"doctor --all", 1, []string{"setting http: x"}},
 		{"kv ls", 0, []string{"counter  sync        2     2.0 KiB"}},
 	}
 	for _, tc := range cases {
@@ -448,7 +450,10 @@ func TestLogs(t *testing.T) {
 func TestRollbackAndRemove(t *testing.T) {
 	deps := daemon(t, &admintest.Service{
 		RollbackFunc: func(_ context.Context, app invoke.AppName, version string) (admin.DeployResult, error) {
-			return admin.DeployResult{App: app, Version: "back to [" + version + "]"}, nil
+			return admin.DeployResult{App: app, Version: "v" + cmp.Or(version, "1")}, nil
+		},
+		InspectFunc: func(context.Context, invoke.AppName) (admin.AppDetail, error) {
+			return admin.AppDetail{AppSummary: admin.AppSummary{Version: "v3"}}, nil
 		},
 		RemoveFunc: func(_ context.Context, app invoke.AppName) error {
 			if app == "busy" {
@@ -458,8 +463,8 @@ func TestRollbackAndRemove(t *testing.T) {
 		},
 	})
 	for args, want := range map[string]string{
-		"rollback a":   "rolled back a version back to []\n",
-		"rollback a 2": "rolled back a version back to [2]\n",
+		"rollback a":   "rolled back a to v1 (was v3)\n",
+		"rollback a 2": "rolled back a to v2 (was v3)\n",
 		"rm a":         "removed a\n",
 	} {
 		if r := run(t, deps, strings.Fields(args)...); r.code != 0 || r.out != want {

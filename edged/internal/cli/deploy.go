@@ -55,7 +55,7 @@ func (p *program) deploy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.printDeployed(c, "deployed", result)
+	return p.printDeployed(c, result)
 }
 
 // readApp reads what there is at path: a folder, a manifest or a bare module.
@@ -131,12 +131,18 @@ func readModule(path string) ([]byte, error) {
 }
 
 // printDeployed prints a version that is active now, and how to call it.
-func (p *program) printDeployed(c *cli.Context, verb string, result admin.DeployResult) error {
+func (p *program) printDeployed(c *cli.Context, result admin.DeployResult) error {
 	if c.Bool("json") {
 		return p.printJSON(result)
 	}
+	p.printf("%s %s version %s\n", p.outStyle().paint(green, "deployed"), result.App, result.Version)
+	p.printRoutes(result)
+	return nil
+}
+
+// printRoutes prints how to call a version that is active now, and what is worth knowing of it.
+func (p *program) printRoutes(result admin.DeployResult) {
 	s := p.outStyle()
-	p.printf("%s %s version %s\n", s.paint(green, verb), result.App, result.Version)
 	for _, f := range result.Functions {
 		p.printf("  %s\n", p.safe(functionLine(f), p.StdoutTerminal))
 	}
@@ -151,7 +157,6 @@ func (p *program) printDeployed(c *cli.Context, verb string, result admin.Deploy
 	if result.Optimising {
 		p.printf("  a faster build is being made in the background and takes over by itself\n")
 	}
-	return nil
 }
 
 // functionLine shows a function with the shortest thing to type to call it.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/admin/admintest"
@@ -199,4 +200,27 @@ func TestMeterIsSafeForManyGoroutines(t *testing.T) {
 	}
 	m.close()
 	m.close()
+}
+
+func TestDeployWarnsOfNewerSources(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "edged.yaml"), "version: 1\napp: a\nmodule: app.wasm\n")
+	write(t, filepath.Join(dir, "app.wasm"), wasm)
+	write(t, filepath.Join(dir, "main.c"), "")
+	built := time.Now()
+	deps := withManifests(daemon(t, &admintest.Service{
+		DeployFunc: func(context.Context, admin.DeployRequest, func(admin.Progress)) (admin.DeployResult, error) {
+			return admin.DeployResult{App: "a", Version: "1", Functions: []admin.FunctionRoute{{Name: "f", URL: "http://h/f", Methods: []string{"POST"}}}}, nil
+		},
+	}))
+	for age, want := range map[time.Duration]bool{-time.Hour: false, time.Hour: true} {
+		err := errors.Join(os.Chtimes(filepath.Join(dir, "app.wasm"), built, built), os.Chtimes(filepath.Join(dir, "main.c"), built, built.Add(age)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, deps, "deploy", dir)
+		if r.code != 0 || strings.Contains(r.errOut, "main.c is newer than") != want || !strings.Contains(r.out, "f  curl -X POST http://h/f\n") {
+			t.Errorf("a source %v newer than the module: %+v", age, r)
+		}
+	}
 }

@@ -11,6 +11,9 @@ var ErrUsage = errors.New("wrong usage")
 // errInterrupted replaces the context's error when the user or the system ended the command.
 var errInterrupted = errors.New("interrupted")
 
+// errStopped replaces the errors of a connection that the daemon's end has cut.
+var errStopped = errors.New("the daemon has stopped")
+
 // usageError is an error of arguments with what to type instead.
 type usageError struct {
 	text   string

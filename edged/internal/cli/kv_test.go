@@ -72,6 +72,7 @@ func TestKVCommands(t *testing.T) {
 		{"kv get s visits", 1, ""},
 		{"kv ls s --limit 2", 0, "KEY     BYTES\nk00000  0\nk00001  1\n"},
 		{"kv ls s --after k00005 --limit 1", 0, "KEY     BYTES\nk00006  6\n"},
+		{"kv ls s --limit 1 --json", 0, "[\n  {\n    \"key\": \"k00000\",\n    \"key_base64\": \"azAwMDAw\",\n    \"bytes\": 0\n  }\n]\n"},
 		{"kv export s", 0, "dump of s"},
 		{"kv import s", 0, "imported 5 entries into s\n"},
 	}

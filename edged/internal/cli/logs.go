@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -51,6 +52,9 @@ func (p *program) logs(c *cli.Context) error {
 	err = p.client(c).Logs(c.Context, req, show)
 	if req.Follow && c.Err() != nil {
 		return nil //nolint:nilerr // interrupting is how following ends
+	}
+	if req.Follow && (errors.Is(err, admin.ErrProtocol) || errors.Is(err, admin.ErrUnavailable)) {
+		return errStopped
 	}
 	return err
 }

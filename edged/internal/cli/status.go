@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -61,8 +63,8 @@ func (p *program) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "doctor",
 		Usage:       "look for what is missing or wrong on this machine",
-		Description: "Ends with 1 when something does not work, and with 3 when no daemon answers; what can be seen without one is\nshown then.\n\n" + examples("edged doctor", "edged doctor --json"),
-		Flags:       []cli.Flag{adminFlag(), jsonFlag()},
+		Description: "Ends with 1 when something does not work, and with 3 when no daemon answers; what can be seen without one is\nshown then. With --all, and as JSON, it has every value of the configuration too and where it comes from.\n\n" + examples("edged doctor", "edged doctor --all", "edged doctor --json"),
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "show the configuration too"}, adminFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if _, err := wantArgs(c, 0, 0); err != nil {
 				return err
@@ -87,6 +89,9 @@ func (p *program) doctor(c *cli.Context) error {
 			return printErr
 		}
 	} else {
+		if !c.Bool("all") {
+			checks = slices.DeleteFunc(checks, isSetting)
+		}
 		p.printChecks(checks)
 	}
 	if err != nil {
@@ -104,6 +109,11 @@ func (p *program) printChecks(checks []admin.Check) {
 			p.printf("     %s\n", p.safe(check.Remedy, p.StdoutTerminal))
 		}
 	}
+}
+
+// isSetting reports whether a check only tells a value of the configuration.
+func isSetting(check admin.Check) bool {
+	return check.State == admin.CheckOK && strings.HasPrefix(check.Name, "setting ")
 }
 
 func verdict(checks []admin.Check) error {
