@@ -33,6 +33,7 @@ func rules() []rule {
 		{"test-packages", "import it from _test.go files only", testPackages},
 		{"dependencies", "give the module a line in docs/DEPENDENCIES.md that says why it is worth having, or drop it", dependencies},
 		{"host-functions", "document the function in docs/ABI.md", hostFunctions},
+		{"references", "write the name that it has now, or take the sentence out", references},
 		{"strict-shell", "write set -eu (and -o pipefail in bash) below the comment, so that a failing step is not passed over", strictShell},
 		{"open-ends", "do it, or write down the limitation where its users look", openEnds},
 		{"machine-paths", "take it from configuration, a parameter or t.TempDir()", machinePaths},
