@@ -165,7 +165,7 @@ func TestRunCommand(t *testing.T) {
 		{name: "the environment", args: []string{"--env", "GREETING=hi", program, "env", "GREETING"}, stdout: "hi"},
 		{name: "a folder", args: []string{"--dir", dir, program, "write", filepath.Join(dir, "out")}, stdout: "written"},
 		{name: "no folder", args: []string{program, "write", filepath.Join(dir, "other")}, code: 1, stderr: "code 4"},
-		{name: "a timeout", args: []string{"--timeout", "100ms", program, "spin"}, code: 1, stderr: "killed"},
+		{name: "a timeout", args: []string{"--timeout", "100ms", program, "spin"}, code: 1, stderr: "timed out after 100ms"},
 		{name: "recursion", args: []string{program, "recurse"}, code: 1, stderr: "trap"},
 		{name: "much output", args: []string{program, "flood"}, stdout: strings.Repeat("0123456789abcdef", 1<<16)},
 	} {
