@@ -498,7 +498,7 @@ func TestRunAndCompile(t *testing.T) {
 	if r := run(t, deps, "run", file); r.code != 1 || !strings.Contains(r.errOut, "ended with code 7") {
 		t.Errorf("a guest's code 7: %+v", r)
 	}
-	if r := run(t, deps, "compile", file); r.code != 0 || !strings.Contains(r.out, "m.n") || r.errOut != "compile\n" {
+	if r := run(t, deps, "compile", file); r.code != 0 || !strings.Contains(r.out, "m.n") || r.errOut != file+": compile\n" {
 		t.Errorf("compile: %+v", r)
 	}
 	if r := run(t, deps, "compile"); r.code != 42 {

@@ -48,7 +48,11 @@ func (p *program) deploy(c *cli.Context) error {
 		return err
 	}
 	req.Name = invoke.AppName(c.String("name"))
-	progress := p.newMeter(c.Bool("json"))
+	subject := path
+	if req.Dir != "" {
+		subject = filepath.Base(req.Dir)
+	}
+	progress := p.newMeter(c.Bool("json"), subject)
 	defer progress.close()
 	result, err := p.client(c).Deploy(c.Context, req, progress.show)
 	progress.close()

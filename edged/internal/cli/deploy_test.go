@@ -124,7 +124,7 @@ func TestDeployShowsProgressAndResult(t *testing.T) {
 		},
 	})
 	r := run(t, deps, "deploy", file)
-	if r.errOut != "push\ncompile\nactivate\n" {
+	if r.errOut != strings.ReplaceAll("F: push\nF: compile\nF: activate\n", "F", file) {
 		t.Errorf("progress in a pipe: %q", r.errOut)
 	}
 	for _, want := range []string{"deployed hello version 1\n", "hi  curl http://127.0.0.1:8080/hello/hi\n", "u  curl --unix-socket /run/e.sock http://localhost/hello/u\n", "denied: edged.fetch", "warning: slow", "background"} {

@@ -111,7 +111,7 @@ func (p *program) compile(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	progress := p.newMeter(c.Bool("json"))
+	progress := p.newMeter(c.Bool("json"), args[0])
 	defer progress.close()
 	result, err := p.Compile(c.Context, CompileOptions{
 		File: args[0], Module: module, Output: c.String("output"), Optimise: c.Bool("optimise"), Progress: progress.show,

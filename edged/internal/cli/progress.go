@@ -15,18 +15,19 @@ import (
 type meter struct {
 	w        io.Writer // nil: silent
 	terminal bool
+	subject  string // with a colon, begins each line elsewhere
 
 	mu    sync.Mutex
 	stage string                   // guarded by mu
 	bar   *progressbar.ProgressBar // guarded by mu; nil between stages
 }
 
-// newMeter returns a meter that writes to standard error, so that standard output has only the result.
-func (p *program) newMeter(silent bool) *meter {
+// newMeter returns a meter that writes to standard error, so that standard output has only the result. Lines begin with the subject.
+func (p *program) newMeter(silent bool, subject string) *meter {
 	if silent {
 		return &meter{}
 	}
-	return &meter{w: p.Stderr, terminal: p.StderrTerminal}
+	return &meter{w: p.Stderr, terminal: p.StderrTerminal, subject: subject + ": "}
 }
 
 // show takes a step of progress.
@@ -42,7 +43,7 @@ func (m *meter) show(step admin.Progress) {
 	}
 	if step.Stage != m.stage {
 		m.stage = step.Stage
-		_, _ = fmt.Fprintln(m.w, step.Stage)
+		_, _ = fmt.Fprintln(m.w, m.subject+step.Stage)
 	}
 }
 
