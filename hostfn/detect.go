@@ -36,7 +36,8 @@ func (a ABI) String() string {
 	}
 }
 
-// Command reports whether the module is run from _start in a fresh instance for each request.
+// Command reports whether the module is run from _start for each request, in an instance that nothing has run in since it
+// was made or reset.
 func (a ABI) Command() bool { return a == ABICGI || a == ABIStdio }
 
 // entryCommand is the entry of a command.

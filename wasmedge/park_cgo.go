@@ -21,6 +21,8 @@ package wasmedge
 //
 // static void edge_wait_at(void* token) { edge_wait(token); }
 // static void edge_wake_at(void* token) { edge_wake(token); }
+//
+// // Both take the address of a Thread's token.
 import "C"
 
 import "unsafe"

@@ -8,8 +8,8 @@
 // that only the host may use, then the guest's own part.
 //
 // LLVM does not probe a frame's pages here, so one frame's size must be below the guard. A function body has at most 4 MiB,
-// and two bytes of it make at most 1 KiB of frame, a call that returns 64 vectors (both are limits of wasmedge/gate): 2 GiB,
-// which is also what LLVM can address in one frame. It is address space only, never backed by memory.
+// and two bytes of it make at most 256 bytes of frame, a call that returns 16 vectors (both are limits of wasmedge/gate): half
+// a GiB. The guard is as large as the largest frame that LLVM can address. It is address space only, never backed by memory.
 #define EDGE_GUARD_BYTES (UINT64_C(2) << 30)
 // Go's callback needs its own system stack below the guest's frames; the garbage collector may run there.
 #define EDGE_RESERVE_BYTES (UINT64_C(256) << 10)

@@ -107,7 +107,7 @@ func BuildGo(tb testing.TB, dir string, reactor bool) string {
 func hashFiles(tb testing.TB, digest hash.Hash, fields []string) {
 	tb.Helper()
 	for _, name := range fields[1:] {
-		content, err := os.ReadFile(filepath.Join(fields[0], name)) //nolint:gosec // the go command lists the files
+		content, err := os.ReadFile(filepath.Join(fields[0], name))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func cached(tb testing.TB, key string, build func(out string)) string {
 		tb.Fatal(err)
 	}
 	path := filepath.Join(dir, key+".wasm")
-	content, err := os.ReadFile(path) //nolint:gosec // a hash in our own folder
+	content, err := os.ReadFile(path)
 	if err == nil && bytes.HasPrefix(content, []byte("\x00asm")) {
 		return path
 	}

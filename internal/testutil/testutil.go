@@ -59,7 +59,7 @@ func RequireCommand(tb testing.TB, name string) string {
 // Read returns the content of a file and fails the test when it cannot be read.
 func Read(tb testing.TB, path string) []byte {
 	tb.Helper()
-	content, err := os.ReadFile(path) //nolint:gosec // the test names it
+	content, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}

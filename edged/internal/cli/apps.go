@@ -94,6 +94,14 @@ func (p *program) printDetail(d admin.AppDetail) {
 	facts.row("module", fmt.Sprintf("%s, sha256 %s", sizeText(d.ModuleBytes), orDash(d.ModuleSHA)))
 	facts.row("space", orDash(d.Space))
 	facts.row("limits", fmt.Sprintf("memory %s, timeout %s, concurrency %d", sizeText(d.Limits.MemoryBytes), durationText(d.Limits.Timeout), d.Limits.Concurrency))
+	for _, grant := range []struct {
+		name  string
+		items []string
+	}{{"folders", d.Grants.Dirs}, {"hosts", d.Grants.Hosts}, {"config", d.Grants.Config}, {"secrets", d.Grants.Secrets}} {
+		if len(grant.items) > 0 {
+			facts.row(grant.name, strings.Join(grant.items, ", "))
+		}
+	}
 	facts.row("instances", strconv.Itoa(d.Instances))
 	facts.row("deployed", d.Deployed.Local().Format(time.RFC3339))
 	facts.write(p.Stdout, s)

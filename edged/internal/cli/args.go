@@ -108,7 +108,16 @@ func (o *ordering) result() ([]string, error) {
 	}
 	if o.commands != nil {
 		name := strings.Join(append([]string{"edged"}, o.path...), " ")
-		return nil, &usageError{text: name + " needs a command", remedy: fmt.Sprintf("see '%s --help'", name)}
+		commands := make([]string, 0, len(o.commands))
+		for _, command := range o.commands {
+			if !command.Hidden {
+				commands = append(commands, command.Name)
+			}
+		}
+		return nil, &usageError{
+			text:   "a command is missing; there are " + strings.Join(commands, " "),
+			remedy: fmt.Sprintf("see '%s --help'", name),
+		}
 	}
 	ordered := o.path
 	for _, opt := range o.options {

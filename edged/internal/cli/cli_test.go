@@ -149,12 +149,12 @@ func TestUsageErrors(t *testing.T) {
 		text string // in the first line of stderr
 		hint string // in the second
 	}{
-		{"", "edged needs a command", "edged --help"},
+		{"", "a command is missing; there are serve", "edged --help"},
 		{"lss", `unknown command "lss"`, `did you mean "ls"?`},
 		{"stauts", `unknown command "stauts"`, `did you mean "status"?`},
 		{"depoly .", `unknown command "depoly"`, `did you mean "deploy"?`},
 		{"zzzzzzzz", `unknown command "zzzzzzzz"`, "see 'edged --help'"},
-		{"kv", "edged kv needs a command", "edged kv --help"},
+		{"kv", "a command is missing; there are get set", "edged kv --help"},
 		{"kv gte s k", `unknown command "kv gte"`, `did you mean "get"?`},
 		{"ls --jsno", "edged ls has no option --jsno", `did you mean "--json"?`},
 		{"logs -x", "edged logs has no option -x", `"-f"`},

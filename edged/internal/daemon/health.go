@@ -59,8 +59,10 @@ func LocalChecks(ctx context.Context, loaded *config.Loaded) []admin.Check {
 func checkTool(_ context.Context, name, what string) admin.Check {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return admin.Check{Name: name, State: admin.CheckWarn, Detail: "not found: " + what + " cannot be built on this machine",
-			Remedy: "scripts/install-guest-toolchain.sh installs what C needs; see go.dev for Go"}
+		return admin.Check{
+			Name: name, State: admin.CheckWarn, Detail: "not found: " + what + " cannot be built on this machine",
+			Remedy: "scripts/install-guest-toolchain.sh installs what C needs; see go.dev for Go",
+		}
 	}
 	return admin.Check{Name: name, State: admin.CheckOK, Detail: path}
 }
@@ -69,8 +71,10 @@ func checkTool(_ context.Context, name, what string) admin.Check {
 func settings(loaded *config.Loaded) []admin.Check {
 	var checks []admin.Check
 	for _, setting := range loaded.Settings() {
-		checks = append(checks, admin.Check{Name: "setting " + setting.Key, State: admin.CheckOK,
-			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source)})
+		checks = append(checks, admin.Check{
+			Name: "setting " + setting.Key, State: admin.CheckOK,
+			Detail: fmt.Sprintf("%s (%s)", setting.Value, setting.Source),
+		})
 	}
 	return checks
 }
@@ -96,7 +100,7 @@ func checkDisk(folder string) admin.Check {
 		return check
 	}
 	free := int64(fs.Bavail) * fs.Bsize
-	check.State, check.Detail = admin.CheckOK, fmt.Sprintf("%d MiB free for %s", free>>20, folder)
+	check.State, check.Detail = admin.CheckOK, fmt.Sprintf("%.1f GiB free for %s", float64(free)/(1<<30), folder)
 	if free < lowDiskBytes {
 		check.State, check.Remedy = admin.CheckWarn, fmt.Sprintf("make room: below %d MiB deploys and writes may fail", lowDiskBytes>>20)
 	}

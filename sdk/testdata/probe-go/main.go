@@ -36,8 +36,17 @@ func all() error {
 		name string
 		run  func() error
 	}{
-		{"request", request}, {"input", input}, {"settings", settings}, {"response", response}, {"store", store},
-		{"scan", scan}, {"batch", batch}, {"lock", lock}, {"log", logs}, {"random", random}, {"goroutines", goroutines},
+		{"request", request},
+		{"input", input},
+		{"settings", settings},
+		{"response", response},
+		{"store", store},
+		{"scan", scan},
+		{"batch", batch},
+		{"lock", lock},
+		{"log", logs},
+		{"random", random},
+		{"goroutines", goroutines},
 	} {
 		if err := step.run(); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
