@@ -100,7 +100,7 @@ func TestCommands(t *testing.T) {
 			if c.json && !json.Valid([]byte(got.stdout)) {
 				t.Errorf("not JSON:\n%s", got.stdout)
 			}
-			if progress := strings.HasPrefix(got.stderr, "compile"); c.code == 0 && got.stderr != "" && !progress {
+			if progress := strings.HasSuffix(got.stderr, ": compile\n"); c.code == 0 && got.stderr != "" && !progress {
 				t.Errorf("a command that went well says on standard error:\n%s", got.stderr)
 			}
 		})
