@@ -71,6 +71,7 @@ type committer struct {
 	backlog *semaphore.Weighted // bytes of Batched writes accepted and not on disk
 	wake    chan struct{}       // capacity 1: "look again"
 	stopped chan struct{}       // closed when the goroutine has ended
+	ballast *ballast            // only its goroutine uses it
 
 	failed   atomic.Pointer[error] // set once: why the store does not write any more
 	flushErr atomic.Pointer[error] // of the last flush; nil when it succeeded
@@ -86,6 +87,7 @@ func newCommitter(s *Store) *committer {
 	return &committer{
 		store: s, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		room: semaphore.NewWeighted(s.opts.QueueBytes), backlog: semaphore.NewWeighted(s.opts.QueueBytes),
+		ballast: newBallast(s.path),
 	}
 }
 
@@ -288,15 +290,38 @@ func (c *committer) process(g *group) {
 	if err != nil && g.parts() > 1 && c.failed.Load() == nil {
 		for _, r := range g.reqs {
 			one := &group{reqs: []*request{r}}
-			c.finish(one, c.commit(one))
+			c.finish(one, c.commitOne(one))
 		}
 		for _, f := range g.flushes {
 			one := &group{flushes: []flush{f}}
-			c.finish(one, c.commit(one))
+			c.finish(one, c.commitOne(one))
 		}
 		return
 	}
+	if errors.Is(err, ErrFull) {
+		err = c.makeRoom(g, err)
+	}
+	if err == nil {
+		c.ballast.take()
+	}
 	c.finish(g, err)
+}
+
+// commitOne commits a group of one part.
+func (c *committer) commitOne(g *group) error {
+	err := c.commit(g)
+	if errors.Is(err, ErrFull) {
+		return c.makeRoom(g, err)
+	}
+	return err
+}
+
+// makeRoom tries again to commit a group that the disk had no room for, if it deletes keys only: there is a ballast for that.
+func (c *committer) makeRoom(g *group, cause error) error {
+	if c.failed.Load() != nil || !g.shrinks() || !c.ballast.drop() {
+		return cause
+	}
+	return c.commit(g)
 }
 
 func (c *committer) finish(g *group, err error) {

@@ -130,7 +130,7 @@ func TestDiskFullNeighbour(t *testing.T) {
 
 // TestDiskFullBatched proves that an acknowledged Batched write outlives a full disk in memory and gets there when it can.
 func TestDiskFullBatched(t *testing.T) {
-	dir := smallDisk(t, 4<<10)
+	dir := smallDisk(t, 64<<10)
 	s := mustOpen(t, filepath.Join(dir, "kv.db"), &Options{BatchDelay: time.Millisecond})
 	sp := mustSpace(t, s, "app", Batched)
 	ballast := fillDisk(t, dir)
@@ -150,8 +150,8 @@ func TestDiskFullBatched(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if accepted*10_000 > 2<<20 {
-		t.Skipf("%d writes were accepted before the flush failed: they cannot fit", accepted)
+	if accepted*10_000 > 48<<20 {
+		t.Fatalf("%d writes were accepted before the flush failed: they cannot fit", accepted)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatalf("Close with space again: %v", err)
