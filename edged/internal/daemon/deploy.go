@@ -249,6 +249,10 @@ func (d *Daemon) start(ctx context.Context, c *candidate, built made) (*deployed
 func (d *Daemon) activate(req admin.DeployRequest, c *candidate, one *deployed) error {
 	d.deployMu.Lock()
 	defer d.deployMu.Unlock()
+	if d.draining.Load() {
+		// Nobody may be left to hear that it went well, and what has been told to fail must not be there after a restart.
+		return &admin.Error{Kind: admin.ErrUnavailable, Detail: "the daemon is stopping; nothing was deployed"}
+	}
 	table, err := d.routes(c.manifest.App, one)
 	if err != nil {
 		return conflict(err)
