@@ -283,7 +283,7 @@ func (d *Daemon) httpOptions() httptrigger.Options {
 	return httptrigger.Options{
 		Addr: d.config.HTTP, Router: &d.router, Submitter: (*submitter)(d), System: d.system, Sent: d.sent, IDs: &d.ids,
 		Logger: d.logger,
-		// Half of the cores of a port's loops would be idle as a rule; two ports share them.
+		// The other half runs guests. GOMAXPROCS, from which the server would derive it, has been raised for the workers.
 		Loops: max(d.config.Cores/2, 1),
 		Limits: httptrigger.Limits{
 			BodyBytes: int64(d.config.Limits.Body), HeaderBytes: int(d.config.Limits.Headers),
