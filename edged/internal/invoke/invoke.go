@@ -95,6 +95,9 @@ type Result struct {
 	// Err is nil when the guest ended well. Otherwise Status, Headers and Body are not to be sent; the trigger answers
 	// with Err in its own form (application/problem+json on HTTP).
 	Err error
+	// More says that whoever calls Done answers others at once and then calls the trigger's Flush: the trigger may put its
+	// wake-up off until then, so that answers leave together.
+	More bool
 }
 
 // Invocation is one request on its way: made by a trigger, run by a worker, answered through Done. Its owner is whoever
