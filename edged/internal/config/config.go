@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"edged.dev/edge/edged/internal/strictyaml"
 )
 
@@ -33,6 +35,27 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`
 	Timeouts Timeouts `yaml:"timeouts"`
 	Compile  Compile  `yaml:"compile"`
+	// Scheduler says which invocation runs next on a core.
+	Scheduler Scheduler `yaml:"scheduler"`
+}
+
+// Policies and ways to preempt of [Scheduler].
+const (
+	PolicyEDF  = "edf"  // earliest deadline first
+	PolicyFIFO = "fifo" // first come, first served
+	PolicySJF  = "sjf"  // shortest expected run time first
+
+	PreemptArrival = "arrival" // as soon as something more urgent arrives, and at the end of a time slice
+	PreemptTimer   = "timer"   // at the end of a time slice only
+	PreemptOff     = "off"     // never: each invocation keeps its core to its end
+)
+
+// Scheduler says which invocation runs next on a core, and when a running one has to make room. Other values than the
+// defaults are for comparison.
+type Scheduler struct {
+	Policy  string        `yaml:"policy"`
+	Preempt string        `yaml:"preempt"`
+	Slice   time.Duration `yaml:"slice"` // how long an invocation keeps its core while others of its class wait
 }
 
 // Log says what the daemon writes to standard error.
@@ -62,6 +85,7 @@ type Limits struct {
 	Connections int             `yaml:"connections"` // on each data socket; further ones are closed
 	Queue       int             `yaml:"queue"`       // invocations waiting for one core; 429 above
 	Memories    int             `yaml:"memories"`    // live linear memories; each reserves 12 GiB of address space
+	Memory      strictyaml.Size `yaml:"memory"`      // of all linear memories together, as far as guests have used them
 }
 
 // Timeouts bound how long things take.
@@ -103,11 +127,23 @@ func defaults(uid int, getenv func(string) string) *Config {
 			Connections: 16384, // 10,000 idle clients and room to spare
 			Queue:       4096,  // at 1 ms each the last one waits 4 s, just below the default timeout
 			Memories:    4096,
+			Memory:      halfOfMachine(),
 		},
 		Timeouts: Timeouts{Drain: 20 * time.Second, App: 5 * time.Second, AppMax: 5 * time.Minute},
 		// A 3 MB module took 3.3 GB at its worst optimisation level; the daemon falls back to a cheaper one below that.
-		Compile: Compile{Memory: 2 * strictyaml.GiB, CPU: 10 * time.Minute, Wall: 15 * time.Minute},
+		Compile:   Compile{Memory: 2 * strictyaml.GiB, CPU: 10 * time.Minute, Wall: 15 * time.Minute},
+		Scheduler: Scheduler{Policy: PolicyEDF, Preempt: PreemptArrival, Slice: time.Millisecond},
 	}
+}
+
+// halfOfMachine returns half of the machine's memory: the other half is for the daemon, the page cache that the key-value
+// store lives on, and everything else on the box.
+func halfOfMachine() strictyaml.Size {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return strictyaml.GiB // sysinfo(2) fails for a bad address only
+	}
+	return strictyaml.Size(uint64(info.Totalram)*uint64(info.Unit)/2) / strictyaml.MiB * strictyaml.MiB //nolint:unconvert // 32 bits on some machines
 }
 
 // runDir returns where a user's sockets are: XDG_RUNTIME_DIR, or what it is by convention.

@@ -166,6 +166,10 @@ func TestValidate(t *testing.T) {
 		{"memories", func(c *Config) { c.Limits.Memories = 20000 }, "limits.memories: 20000 is outside"},
 		{"drain", func(c *Config) { c.Timeouts.Drain = 0 }, "timeouts.drain: 0s is outside"},
 		{"compile", func(c *Config) { c.Compile.Wall = 0 }, "compile.wall"},
+		{"policy", func(c *Config) { c.Scheduler.Policy = "eddf" }, "scheduler.policy"},
+		{"preempt", func(c *Config) { c.Scheduler.Preempt = "" }, "scheduler.preempt"},
+		{"slice", func(c *Config) { c.Scheduler.Slice = time.Microsecond }, "scheduler.slice: 1µs is outside of 500µs to 1s"},
+		{"guest memory", func(c *Config) { c.Limits.Memory = 1 << 60 }, "limits.memory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := defaults(0, env(nil))

@@ -31,6 +31,10 @@ func (c *Config) check() error {
 	between(&list, "limits.connections", c.Limits.Connections, 1, 1<<20)
 	between(&list, "limits.queue", c.Limits.Queue, 1, 1<<20)
 	between(&list, "limits.memories", c.Limits.Memories, 1, maxMemories)
+	between(&list, "limits.memory", c.Limits.Memory, 16*strictyaml.MiB, 1024*strictyaml.GiB)
+	list.OneOf("scheduler.policy", c.Scheduler.Policy, []string{PolicyEDF, PolicyFIFO, PolicySJF})
+	list.OneOf("scheduler.preempt", c.Scheduler.Preempt, []string{PreemptArrival, PreemptTimer, PreemptOff})
+	between(&list, "scheduler.slice", c.Scheduler.Slice, 500*time.Microsecond, time.Second)
 	between(&list, "timeouts.drain", c.Timeouts.Drain, time.Millisecond, time.Hour)
 	between(&list, "timeouts.app_max", c.Timeouts.AppMax, time.Millisecond, 24*time.Hour)
 	list.Require(c.Timeouts.App > 0 && c.Timeouts.App <= c.Timeouts.AppMax, "timeouts.app",
