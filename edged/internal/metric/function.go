@@ -34,6 +34,7 @@ type Function struct {
 	fn    invoke.FunctionName
 	set   *metrics.Set
 	ended [len(sources)][slotCount]atomic.Pointer[metrics.Counter] // nil until first used
+	load  load
 
 	mu      sync.Mutex
 	names   []string // guarded by mu; series in the set

@@ -3,11 +3,12 @@
 //
 // Nothing on the way of a request formats a string or takes a lock: counters and histograms are resolved when the daemon
 // starts, those of a function when it is deployed (see [Function]), and each update is one or two atomic additions. The
-// number of series is bounded: a function has at most one per source and per listed status, and [Registry.Remove] takes
-// them away with the app.
+// number of series is bounded: a function has at most one per source and per listed status, and one of its time on cores;
+// [Registry.Remove] takes them away with the app.
 //
 // Histograms have cumulative `le` buckets, which every Prometheus-compatible store understands; those of the library
-// underneath have ranges of their own instead, so this package brings [Histogram].
+// underneath have ranges of their own instead, so this package brings [Histogram]. What somebody watches live is counted
+// finer, in a [Latency] for each function, and read through [Registry.FunctionCounts].
 package metric
 
 import (
@@ -92,6 +93,8 @@ type Probes struct {
 	QueueLength   func() float64 // invocations admitted and not yet running
 	Connections   func() float64 // open connections of the data ports
 	Apps          func() float64 // deployed apps
+	// Cores returns the scheduler's numbers, one entry a core. They are counted there, under its own locks.
+	Cores func() []Core
 	// KV returns the store's numbers. They are counted there, so that the store needs to know nothing of metrics.
 	KV func() kvstore.Stats
 }
@@ -99,8 +102,6 @@ type Probes struct {
 // Registry holds every metric of one daemon. All of it may be used from any goroutine.
 type Registry struct {
 	ColdStarts     *metrics.Counter // instances made from nothing rather than from a template
-	Preemptions    *metrics.Counter // running invocations parked for another
-	Steals         *metrics.Counter // invocations taken from another core's queue
 	DeadlineMisses *metrics.Counter // invocations that ended after their deadline
 
 	TriggerLag *Histogram // a change or a timer's moment -> its invocation queued
@@ -130,8 +131,6 @@ func New() *Registry {
 	r := &Registry{
 		set:            set,
 		ColdStarts:     set.NewCounter("edged_cold_starts_total"),
-		Preemptions:    set.NewCounter("edged_preemptions_total"),
-		Steals:         set.NewCounter("edged_steals_total"),
 		DeadlineMisses: set.NewCounter("edged_deadline_misses_total"),
 		TriggerLag:     newHistogram("edged_trigger_lag_seconds", ""),
 		Restore:        newHistogram("edged_restore_seconds", ""),
@@ -250,6 +249,8 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	writeFamily(out, "edged_stage_seconds", r.stages[:]...)
 	writeFamily(out, "edged_trigger_lag_seconds", r.TriggerLag)
 	writeFamily(out, "edged_restore_seconds", r.Restore)
+	r.writeCores(out)
+	r.writeFunctions(out)
 	r.writeKV(out)
 	metrics.WriteProcessMetrics(out)
 	if out.err != nil {
