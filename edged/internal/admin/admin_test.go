@@ -413,6 +413,34 @@ func TestInvokeCarriesBytes(t *testing.T) {
 	}
 }
 
+func TestTopCarriesEverything(t *testing.T) {
+	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	want := admin.Top{
+		Node: "edge-7", Version: "v1", PID: 42, Started: when, Time: when.Add(time.Hour), Uptime: time.Hour, Draining: true, Queued: 3,
+		LiveInstances: 4, Connections: 5, MemoryBytes: 6, DeadlineMisses: 7, Rejected: map[string]uint64{"queue_full": 8},
+		LatencyBounds: []time.Duration{1024, 1<<63 - 1},
+		Cores: []admin.CoreLoad{{
+			Core: 1, CPU: 3, Running: &admin.Running{App: "a", Function: "f", For: time.Second, Long: true}, Queued: 1, Parked: 2,
+			Blocked: 3, Threads: 4, Busy: 5, Preemptions: 6, Resumes: 7, Steals: 1<<64 - 1,
+		}},
+		Functions: []admin.FunctionLoad{{
+			App: "a", Function: "f", Answered: 1, Errors: 2, Refused: 3, ColdStarts: 4, Core: 5, InFlight: 6, LatencyFirst: 1, Latency: []uint64{9},
+		}},
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	answer := want
+	_, client := start(t, admin.Options{Path: path, Service: &admintest.Service{
+		TopFunc: func(context.Context) (admin.Top, error) { return answer, nil },
+	}})
+	if got, err := client.Top(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	answer = admin.Top{}
+	if status, body := raw(t, path, "GET", "/v1/top", "", nil); status != 200 || !strings.Contains(body, `"cores":[],"functions":[]`) {
+		t.Errorf("an idle daemon: %d %s", status, body)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	start(t, admin.Options{Path: path, Service: &admintest.Service{}, Metrics: func(w io.Writer) error {

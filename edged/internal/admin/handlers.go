@@ -32,6 +32,7 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/kv/{space}/export":    s.kvExport,
 		"POST /v1/kv/{space}/import":   s.kvImport,
 		"GET /v1/status":               s.status,
+		"GET /v1/top":                  s.top,
 		"GET /v1/doctor":               s.doctor,
 		"GET /metrics":                 s.metrics,
 	} {

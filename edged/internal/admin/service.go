@@ -28,6 +28,7 @@ type Service interface {
 	Logs
 	KV
 	Health
+	Load
 }
 
 // Apps is the management of deployed apps.

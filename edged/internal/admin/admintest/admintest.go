@@ -27,6 +27,7 @@ type Service struct {
 	KVImportFunc func(context.Context, string, io.Reader) (int64, error)
 	StatusFunc   func(context.Context) (admin.Status, error)
 	DoctorFunc   func(context.Context) ([]admin.Check, error)
+	TopFunc      func(context.Context) (admin.Top, error)
 }
 
 var _ admin.Service = (*Service)(nil)
@@ -157,4 +158,12 @@ func (s *Service) Doctor(ctx context.Context) ([]admin.Check, error) {
 		return nil, admin.ErrUnsupported
 	}
 	return s.DoctorFunc(ctx)
+}
+
+// Top calls TopFunc.
+func (s *Service) Top(ctx context.Context) (admin.Top, error) {
+	if s.TopFunc == nil {
+		return admin.Top{}, admin.ErrUnsupported
+	}
+	return s.TopFunc(ctx)
 }
