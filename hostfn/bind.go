@@ -142,6 +142,9 @@ func exit(code uint32) error { return &wasmedge.ExitError{Code: code} }
 
 // exitCode returns the exit code that ended a guest, and whether it was ended by one.
 func exitCode(err error) (uint32, bool) {
+	if err == nil {
+		return 0, false
+	}
 	var exited *wasmedge.ExitError
 	if !errors.As(err, &exited) {
 		return 0, false

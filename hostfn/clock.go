@@ -226,14 +226,20 @@ func putEvent(out, sub []byte, code errno, bytes uint64) int {
 	return 1
 }
 
-// sleep waits, and returns the cause when the invocation is over first.
+// sleep waits without the core, and returns the cause when the invocation is over first.
 func (e *Env) sleep(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
+	if d <= 0 {
 		return nil
-	case <-e.ctx.Done():
-		return context.Cause(e.ctx)
 	}
+	var over error
+	e.away(func() {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-e.ctx.Done():
+			over = context.Cause(e.ctx)
+		}
+	})
+	return over
 }

@@ -39,10 +39,11 @@ type Output struct {
 
 // Env is one invocation. It may be used for any number of them, one after another, by one goroutine at a time.
 type Env struct {
-	app *App
-	ctx context.Context //nolint:containedctx // the engine carries one value to a host function, and this is it
-	req Request
-	on  bool // between Begin and Finish
+	app  *App
+	ctx  context.Context //nolint:containedctx // the engine carries one value to a host function, and this is it
+	req  Request
+	core Core // nil: what waits keeps it
+	on   bool // between Begin and Finish
 
 	fn  string // the host function that runs, for errors
 	mem []byte // the guest's memory while a host function runs, else nil
@@ -72,7 +73,7 @@ func (a *App) NewEnv() *Env {
 // invocation's deadline. A nil r is an invocation without a request: start-up.
 func (e *Env) Begin(ctx context.Context, r Request) {
 	e.files.closeAll()
-	e.ctx, e.req, e.on = ctx, r, true
+	e.ctx, e.req, e.core, e.on = ctx, r, nil, true
 	e.fn = ""
 	e.leave() // a host function that panicked has not
 	e.input, e.inputAt = nil, 0
@@ -111,12 +112,13 @@ func (e *Env) Finish(callErr error) Output {
 	e.on = false
 	e.flushStderr()
 	out := Output{GuestError: e.response.reported}
-	if e.app.ABI == ABICGI && e.req != nil && callErrOf(callErr) == nil {
+	callErr = callErrOf(callErr)
+	if e.app.ABI == ABICGI && e.req != nil && callErr == nil {
 		out.Err = e.finishCGI()
 	}
 	switch {
-	case callErrOf(callErr) != nil:
-		out.Err = callErrOf(callErr)
+	case callErr != nil:
+		out.Err = callErr
 	case e.response.reported != "":
 		out.Err = ErrReported
 	case errors.Is(out.Err, ErrNotCGI):
@@ -129,7 +131,7 @@ func (e *Env) Finish(callErr error) Output {
 	out.Status, out.Headers = e.response.head()
 	out.Body, out.Streamed = e.response.body, e.response.streamed
 	// An Env may rest for long: what it has of the request, and buffers that are large, need not rest with it.
-	e.req, e.input, e.ctx, e.response.hook = nil, nil, context.Background(), nil
+	e.req, e.input, e.ctx, e.core, e.response.hook = nil, nil, context.Background(), nil, nil
 	e.results, e.scratch = keep(e.results), keep(e.scratch)
 	return out
 }

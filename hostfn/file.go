@@ -9,8 +9,8 @@ import (
 )
 
 // fileFuncs are the functions that read, write and describe what a descriptor stands for. stdin is the request's body,
-// stdout the response, stderr the log. Reading and writing files may block on the disk; writing to stdout blocks while
-// a client reads a large response slowly, until the deadline.
+// stdout the response, stderr the log. Reading and writing files may block on the disk, for which the core goes to others;
+// writing to stdout blocks while a client reads a large response slowly, until the deadline.
 // https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 func fileFuncs() []preview1 {
 	return []preview1{
@@ -127,7 +127,7 @@ func fdRead(e *Env, p []uint64) (errno, error) {
 			e.inputAt += n
 			return n, nil
 		}
-		return retry(func() (int, error) { return unix.Read(d.fd, b) })
+		return e.readFile(d.fd, b, here)
 	})
 }
 
@@ -152,7 +152,7 @@ func fdPread(e *Env, p []uint64) (errno, error) {
 	code = seekable(d, code, p[3])
 	at := int64(p[3])
 	return e.vectorOf(p, 4, code, func(b []byte) (int, error) {
-		n, err := retry(func() (int, error) { return unix.Pread(d.fd, b, at) })
+		n, err := e.readFile(d.fd, b, at)
 		at += int64(n)
 		return n, err
 	})
@@ -186,7 +186,7 @@ func fdWrite(e *Env, p []uint64) (errno, error) {
 			return len(b), nil
 		case kindFile, kindDir, kindStdin:
 		}
-		return retry(func() (int, error) { return unix.Write(d.fd, b) })
+		return e.writeFile(d, b, here)
 	})
 }
 
@@ -213,7 +213,7 @@ func fdPwrite(e *Env, p []uint64) (errno, error) {
 	code = seekable(d, code, p[3])
 	at := int64(p[3])
 	return e.vectorOf(p, 4, code, func(b []byte) (int, error) {
-		n, err := retry(func() (int, error) { return unix.Pwrite(d.fd, b, at) })
+		n, err := e.writeFile(d, b, at)
 		at += int64(n)
 		return n, err
 	})
@@ -271,7 +271,7 @@ func fdSync(e *Env, p []uint64) (errno, error) {
 	if code != success {
 		return code, nil
 	}
-	return errnoOf(unix.Fsync(d.fd)), nil
+	return e.disk(func() error { return unix.Fsync(d.fd) }), nil
 }
 
 func fdDatasync(e *Env, p []uint64) (errno, error) {
@@ -279,7 +279,7 @@ func fdDatasync(e *Env, p []uint64) (errno, error) {
 	if code != success {
 		return code, nil
 	}
-	return errnoOf(unix.Fdatasync(d.fd)), nil
+	return e.disk(func() error { return unix.Fdatasync(d.fd) }), nil
 }
 
 // stored returns a descriptor of a file or a directory.
@@ -342,8 +342,7 @@ func fdAllocate(e *Env, p []uint64) (errno, error) {
 	case p[1] > math.MaxInt64 || p[2] > math.MaxInt64:
 		return eFbig, nil
 	}
-	_, err := retry(func() (int, error) { return 0, unix.Fallocate(d.fd, 0, int64(p[1]), int64(p[2])) })
-	return errnoOf(err), nil
+	return e.disk(func() error { return unix.Fallocate(d.fd, 0, int64(p[1]), int64(p[2])) }), nil
 }
 
 // fdFilestatSetSize cuts or extends a file; what is added reads as zeros.

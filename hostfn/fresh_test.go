@@ -73,6 +73,7 @@ func dirtyEnv(t *testing.T, app *App) (*Env, int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e.ctx = ctx
+	e.RunOn(new(countingCore))
 	e.fn, e.mem, e.inputAt = "old", []byte("old"), 2
 	e.response = response{
 		status: 500, headers: []Header{{"Old", "old"}}, headerBytes: 6, body: []byte("old"), total: 3, reported: "old", overflowed: true,

@@ -11,7 +11,8 @@ import (
 
 // Space is what host functions need of a key-value space; [*kvstore.Space] is one. No method keeps or reads a slice it was
 // given after it has returned, whatever the reason it returned for: the slices are the guest's memory. Methods with a
-// context may block until it ends; the others do not wait for anyone.
+// context may block until it ends; the others do not wait for anyone. Who blocks asks the context for its Done channel
+// first, on the caller's goroutine: that is when the guest's core goes to others.
 type Space interface {
 	// Get appends the value to dst; kvstore.ErrNotFound when there is none.
 	Get(key, dst []byte) ([]byte, error)
@@ -90,7 +91,9 @@ func kvSet(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	return e.result(e.app.Space.Set(e.ctx, key, value)), nil
+	ctx := e.patient()
+	defer ctx.back()
+	return e.result(e.app.Space.Set(ctx, key, value)), nil
 }
 
 // kvDelete removes a key.
@@ -104,7 +107,9 @@ func kvDelete(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	existed, err := e.app.Space.Delete(e.ctx, key)
+	ctx := e.patient()
+	defer ctx.back()
+	existed, err := e.app.Space.Delete(ctx, key)
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -134,7 +139,9 @@ func kvCas(e *Env, p []uint64) (Result, error) {
 	if e.app.Space == nil {
 		return Denied, nil
 	}
-	return e.result(e.app.Space.CompareAndSwap(e.ctx, key, old, value)), nil
+	ctx := e.patient()
+	defer ctx.back()
+	return e.result(e.app.Space.CompareAndSwap(ctx, key, old, value)), nil
 }
 
 // optional returns a copy of a value that may be absent: nil for the length -1, never nil for an empty value.
@@ -166,7 +173,9 @@ func kvLock(e *Env, p []uint64) (Result, error) {
 		return Denied, nil
 	}
 	ttl := time.Duration(min(int64(p[2]), maxLockTTL)) * time.Millisecond
-	token, err := e.app.Space.Lock(e.ctx, key, ttl)
+	ctx := e.patient()
+	defer ctx.back()
+	token, err := e.app.Space.Lock(ctx, key, ttl)
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -248,7 +257,9 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 	if !e.resultsFit(ops) {
 		return TooLarge, nil
 	}
-	results, err := e.app.Space.Apply(e.ctx, ops)
+	ctx := e.patient()
+	defer ctx.back()
+	results, err := e.app.Space.Apply(ctx, ops)
 	if err != nil {
 		return e.result(err), nil
 	}

@@ -95,6 +95,13 @@ func (r *response) add(name, value []byte, limits *Limits) error {
 		return errHeaderFull
 	}
 	r.headerBytes += len(name) + len(value)
+	// Most responses of an app have the same fields: what is left of the one before is used when it is equal.
+	if n := len(r.headers); n < cap(r.headers) {
+		if before := r.headers[:n+1][n]; before.Name == string(name) && before.Value == string(value) {
+			r.headers = r.headers[:n+1]
+			return nil
+		}
+	}
 	r.headers = append(r.headers, Header{Name: string(name), Value: string(value)})
 	return nil
 }
