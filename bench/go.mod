@@ -5,6 +5,7 @@ go 1.26.0
 replace edged.dev/edge => ../
 
 require (
+	github.com/bytecodealliance/wasmtime-go/v37 v37.0.0 // indirect
 	github.com/panjf2000/ants/v2 v2.11.3 // indirect
 	github.com/panjf2000/gnet/v2 v2.9.7 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect

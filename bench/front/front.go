@@ -1,7 +1,9 @@
 // Package front serves HTTP/1.1 for the servers that edged is measured beside.
 //
-// It is as cheap as can be: gnet's event loops, the guest runs on the loop without a queue, and only the request line and
-// Content-Length are read. So a server that uses it has the best front that its engine could have, and the engine decides.
+// The usual one is as cheap as can be: gnet's event loops, the guest runs on the loop without a queue, and only the request line and
+// Content-Length are read. So a server that uses it has the best front that its engine could have, and the engine decides. The other
+// one is net/http, where a guest that computes does not keep the connections of others waiting longer than the schedulers
+// of Go and Linux make it.
 package front
 
 import (
@@ -39,8 +41,25 @@ func WriteReady(out io.Writer, address string) error {
 	return json.NewEncoder(out).Encode(Ready{"ready", address})
 }
 
-// Serve answers at a free port of the loopback address until the process ends. Every core has an event loop.
-func Serve(handler Handler) error {
+// The kinds of fronts.
+const (
+	Loop    = "loop"     // gnet; guests run on the event loop
+	Threads = "net/http" // a goroutine for each connection
+)
+
+// Serve answers at a free port of the loopback address until the process ends.
+func Serve(kind string, handler Handler) error {
+	switch kind {
+	case Loop:
+		return serveLoop(handler)
+	case Threads:
+		return serveThreads(handler)
+	default:
+		return fmt.Errorf("%w: front %q is neither %q nor %q", errors.ErrUnsupported, kind, Loop, Threads)
+	}
+}
+
+func serveLoop(handler Handler) error {
 	s := &server{handler: handler, calls: make(chan *hostabi.Call, 1024)}
 	err := gnet.Run(s, "tcp://127.0.0.1:0", gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithReuseAddr(true),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithReadBufferCap(128<<10), gnet.WithLogger(quiet{}))

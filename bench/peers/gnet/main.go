@@ -13,7 +13,7 @@ import (
 func main() { os.Exit(front.Main(serve)) }
 
 func serve(context.Context) error {
-	return front.Serve(func(call *hostabi.Call) error {
+	return front.Serve(front.Loop, func(call *hostabi.Call) error {
 		if len(call.Body) > 0 {
 			call.Write(call.Body)
 			return nil
