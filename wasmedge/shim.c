@@ -15,12 +15,9 @@
 #include "shim_internal.h"
 
 const preempt_ops* edge_ops;
-__thread preempt_slot* edge_slot;
-__thread edge_thread* edge_current;
 
 // Exported by Go (callbacks_cgo.go).
 extern int32_t edgedHostCall(uintptr_t handle, uint32_t index, uint8_t* memory, uint64_t bytes, uint64_t* stack);
-extern void edgedThreadMain(uintptr_t handle);
 
 static WasmEdge_String view(const char* text, uint32_t length) { return WasmEdge_StringWrap(text, length); }
 
@@ -51,7 +48,7 @@ WasmEdge_ConfigureContext* edge_configure(void) {
 
 // The C API's own constructors take float and double by value, where a signalling NaN may lose its bit: values are made and
 // read as bits.
-static uint64_t value_bits(const WasmEdge_Value* value, uint8_t type) {
+uint64_t edge_value_bits(const WasmEdge_Value* value, uint8_t type) {
   uint64_t bits = (uint64_t)value->Value;
   return type == 0x7f || type == 0x7d ? (uint32_t)bits : bits;
 }
@@ -69,7 +66,7 @@ static WasmEdge_ValType value_type(uint8_t type) {
   }
 }
 
-static WasmEdge_Value value_of(uint64_t bits, uint8_t type) {
+WasmEdge_Value edge_value_of(uint64_t bits, uint8_t type) {
   return (WasmEdge_Value){.Value = type == 0x7f || type == 0x7d ? (uint32_t)bits : bits, .Type = value_type(type)};
 }
 
@@ -84,7 +81,7 @@ static WasmEdge_Result host_trampoline(void* data, const WasmEdge_CallingFrameCo
   }
   uint64_t stack[EDGE_MAX_VALUES] = {0};  // a result that the host leaves out must not be what lay on this stack before
   for (int i = 0; i < fn->parameters; i++) {
-    stack[i] = value_bits(&in[i], fn->types[i]);
+    stack[i] = edge_value_bits(&in[i], fn->types[i]);
   }
   uint64_t bytes;
   uint8_t* memory = edge_instance_memory(thread->instance, &bytes);
@@ -97,7 +94,7 @@ static WasmEdge_Result host_trampoline(void* data, const WasmEdge_CallingFrameCo
     return WasmEdge_ResultGen(WasmEdge_ErrCategory_UserLevelError, 1);
   }
   for (int i = 0; i < fn->results; i++) {
-    out[i] = value_of(stack[i], fn->types[fn->parameters + i]);
+    out[i] = edge_value_of(stack[i], fn->types[fn->parameters + i]);
   }
   return WasmEdge_Result_Success;
 }
@@ -324,110 +321,6 @@ int edge_instance_global_set(edge_instance* instance, const char* name, uint32_t
   return WasmEdge_ResultOK(WasmEdge_GlobalInstanceSetValue(found, wrapped)) ? 0 : -1;
 }
 
-// --- threads and calls ------------------------------------------------------------------------------------------------
-
-static void* thread_main(void* handle) {
-  edgedThreadMain((uintptr_t)handle);
-  return NULL;
-}
-
-int edge_thread_start(uintptr_t handle, uint64_t stack_bytes) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  int error = pthread_attr_setstacksize(&attributes, stack_bytes + EDGE_RESERVE_BYTES);
-  if (error == 0) {
-    error = pthread_attr_setguardsize(&attributes, EDGE_GUARD_BYTES);
-  }
-  pthread_t thread;
-  if (error == 0) {
-    error = pthread_create(&thread, &attributes, thread_main, (void*)handle);
-  }
-  pthread_attr_destroy(&attributes);
-  return error;
-}
-
-edge_thread* edge_thread_new(void) {
-  pthread_attr_t attributes;
-  void* low;
-  size_t bytes, guard;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) {
-    return NULL;
-  }
-  pthread_attr_getstack(&attributes, &low, &bytes);
-  pthread_attr_getguardsize(&attributes, &guard);
-  pthread_attr_destroy(&attributes);
-  edge_thread* thread = calloc(1, sizeof *thread);
-  if (thread == NULL || guard < EDGE_GUARD_BYTES) {
-    free(thread);  // not a thread of edge_thread_start: its guard would not stop a large frame
-    return NULL;
-  }
-  WasmEdge_ConfigureContext* configure = edge_configure();
-  thread->executor = WasmEdge_ExecutorCreate(configure, NULL);
-  WasmEdge_ConfigureDelete(configure);
-  thread->slot.guard_low = (uintptr_t)low - guard;
-  thread->slot.guard_high = (uintptr_t)low;
-  thread->slot.stack_limit = (uintptr_t)low + EDGE_RESERVE_BYTES;
-  thread->slot.leave_guest = edge_leave_guest;
-  edge_ops->attach(&thread->slot);
-  edge_slot = &thread->slot;
-  return thread;
-}
-
-void edge_thread_free(edge_thread* thread) {
-  edge_ops->detach(&thread->slot);
-  edge_slot = NULL;
-  WasmEdge_ExecutorDelete(thread->executor);
-  free(thread);
-}
-
-preempt_slot* edge_thread_slot(edge_thread* thread) { return &thread->slot; }
-
-edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
-                       uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle) {
-  if (edge_slot != &thread->slot || edge_current != NULL) {
-    return (edge_outcome){.code = EDGE_MISUSED};  // on another stack a guest's overflow would meet no guard
-  }
-  WasmEdge_Value in[EDGE_MAX_VALUES], out[EDGE_MAX_VALUES];
-  for (uint32_t i = 0; i < parameters; i++) {
-    in[i] = value_of(stack[i], types[i]);
-  }
-  thread->instance = instance;
-  thread->handle = handle;
-  thread->host_failed = 0;
-  if (edge_ops->enter(&thread->slot, instance->module->text_low, instance->module->text_high) == 0) {
-    return (edge_outcome){.code = EDGE_DOOMED, .reason = thread->slot.reason};
-  }
-  edge_current = thread;
-  WasmEdge_Result result = WasmEdge_ExecutorInvoke(thread->executor, function, in, parameters, out, results);
-  edge_current = NULL;
-  edge_ops->leave(&thread->slot);
-  thread->instance = NULL;
-  edge_outcome outcome = {.code = result.Code, .reason = thread->slot.reason, .host = thread->host_failed};
-  if (WasmEdge_ResultOK(result)) {
-    for (uint32_t i = 0; i < results; i++) {
-      stack[i] = value_bits(&out[i], types[parameters + i]);
-    }
-  }
-  return outcome;
-}
-
-const preempt_ops* edge_table(void) { return edge_ops; }
-
-int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
-  return ops->kill(slot, generation);
-}
-
-int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation) {
-  return ops->poke(slot, generation);
-}
-
-void edge_skip(preempt_slot* slot) { edge_ops->skip(slot); }
-
-uint64_t edge_generation(preempt_slot* slot) {
-  return PREEMPT_GENERATION(atomic_load_explicit(&slot->word, memory_order_relaxed));
-}
-
 // --- opening ----------------------------------------------------------------------------------------------------------
 
 // The keeper sits inside a host function called from compiled code for as long as the process lives. While it does,
@@ -455,12 +348,12 @@ __attribute__((noreturn)) static int keeper_wait(uint8_t* memory, uint64_t bytes
 static void* keeper_main(void* unused) {
   (void)unused;
   const char* error = NULL;
-  edge_thread* thread = edge_thread_new();
+  edge_thread* thread = edge_thread_new(0);
   edge_instance* instance =
       thread == NULL ? NULL : edge_instantiate(thread, keeper.module, &keeper.host, 1, NULL, &error);
   void* function = instance == NULL ? NULL : edge_instance_function(instance, "keep", 4, NULL, 0, 0);
   if (function != NULL) {
-    edge_call(thread, instance, function, NULL, 0, 0, NULL, 0);
+    edge_call(thread, instance, function, NULL, 0, 0);
     error = "the keeper returned";
   }
   keeper.error = error != NULL ? error : "cannot run the keeper";

@@ -73,23 +73,39 @@ int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t
 int edge_instance_global_set(edge_instance* instance, const char* name, uint32_t length, uint64_t value);
 
 // edge_thread_start starts an OS thread with a stack of stack_bytes and a wide guard, which runs the Go function of
-// that handle (edgedThreadMain) to its end. Returns 0 or an errno.
+// that handle (edgedThreadMain) to its end. It may run on every CPU that the process's main thread may, whatever the caller
+// is pinned to. Returns 0 or an errno.
 int edge_thread_start(uintptr_t handle, uint64_t stack_bytes);
-// The following run on such a thread.
-edge_thread* edge_thread_new(void);
+// The following run on such a thread. handle is given back to Go with every host call.
+edge_thread* edge_thread_new(uintptr_t handle);
 void edge_thread_free(edge_thread* thread);
 preempt_slot* edge_thread_slot(edge_thread* thread);
-// edge_call runs function of instance with the values in stack (parameters in, results out). types are the parameters' and
-// then the results', as edge_instance_function has checked them. handle is given back to Go with every host call.
+// edge_thread_values is where a call takes its parameters from and leaves its results, EDGE_MAX_VALUES of them.
+uint64_t* edge_thread_values(edge_thread* thread);
+// edge_call runs function of instance. types are the parameters' and then the results', as edge_instance_function has checked
+// them.
 edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
-                       uint32_t parameters, uint32_t results, uint64_t* stack, uintptr_t handle);
+                       uint32_t parameters, uint32_t results);
 
-// edge_table returns the table given to edge_open.
-const preempt_ops* edge_table(void);
-int edge_kill(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
-int edge_poke(const preempt_ops* ops, preempt_slot* slot, uint64_t generation);
+// These are functions of the table given to edge_open, for Go, which cannot call through a pointer.
+int edge_kill(preempt_slot* slot, uint64_t generation);
+int edge_poke(preempt_slot* slot, uint64_t generation);
+int edge_park(preempt_slot* slot, preempt_token* successor);
+int edge_poke_park(preempt_slot* slot);
+int edge_cancel_park(preempt_slot* slot);
+int edge_resume(preempt_slot* slot);
+void edge_wait(preempt_token* token);
+void edge_wake(preempt_token* token);
 // edge_skip gives up the thread's next call; for the thread itself.
 void edge_skip(preempt_slot* slot);
-uint64_t edge_generation(preempt_slot* slot);
+// edge_word is the address of the slot's word, for Go to read atomically.
+uint64_t* edge_word(preempt_slot* slot);
+// edge_parks returns how often the thread has parked.
+uint64_t edge_parks(preempt_slot* slot);
+// edge_token_new returns an empty token or NULL; edge_token_free frees it.
+preempt_token* edge_token_new(void);
+void edge_token_free(preempt_token* token);
+// edge_pin lets the thread of slot run on that CPU only; 0 or an errno.
+int edge_pin(const preempt_slot* slot, int cpu);
 
 #endif

@@ -18,8 +18,9 @@ struct edge_thread {
   WasmEdge_ExecutorContext* executor;
   preempt_slot slot;
   edge_instance* instance;  // of the call in progress
-  uintptr_t handle;         // Go's, of the call in progress
+  uintptr_t handle;         // Go's
   int host_failed;
+  uint64_t values[EDGE_MAX_VALUES];  // parameters and results on their way between Go and a guest
 };
 
 struct edge_host_module {
@@ -45,6 +46,10 @@ extern const preempt_ops* edge_ops;
 // The slot that the assembly of the intrinsics' wrappers works on, and the thread for the host trampoline.
 extern __thread preempt_slot* edge_slot __attribute__((tls_model("initial-exec")));
 extern __thread edge_thread* edge_current __attribute__((tls_model("initial-exec")));
+
+// Values as bits: shim.c. type is as in the binary format.
+uint64_t edge_value_bits(const WasmEdge_Value* value, uint8_t type);
+WasmEdge_Value edge_value_of(uint64_t bits, uint8_t type);
 
 // edge_signals_open: shim_signals.c. save_go must run before the keeper enters, install after it.
 int edge_signals_save_go(void);

@@ -29,7 +29,7 @@ static int clock_time_get(uint8_t* memory, uint64_t bytes, uint64_t* stack) {
   return 0;
 }
 
-// RANDOM_PART is how much is drawn between looks at whether the guest is to end: about a millisecond's worth.
+// RANDOM_PART is how much is drawn between looks at whether the guest is to end or to park: about a millisecond's worth.
 enum { RANDOM_PART = 256 << 10 };
 
 // random_get(buf i32, len i32) -> errno
@@ -40,8 +40,10 @@ static int random_get(uint8_t* memory, uint64_t bytes, uint64_t* stack) {
   }
   stack[0] = WASI_SUCCESS;
   for (uint64_t done = 0; done < length;) {
-    if (atomic_load_explicit(&edge_slot->deferred, memory_order_relaxed)) {
-      return 0;  // killed: seconds of it can be asked for, and the guard behind this call ends the guest
+    // Seconds of it can be asked for. To a guest that is killed here it makes no difference what it got: the guard behind
+    // this call ends it.
+    if (atomic_load_explicit(&edge_slot->deferred, memory_order_relaxed) && edge_ops->pause(edge_slot)) {
+      return 0;
     }
     uint64_t part = length - done < RANDOM_PART ? length - done : RANDOM_PART;
     ssize_t got = getrandom(memory + pointer + done, part, 0);

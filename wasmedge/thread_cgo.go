@@ -6,27 +6,36 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/cgo"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"unsafe"
 )
 
-// Thread is an OS thread that runs guests, one call at a time. All methods but Kill belong to the function that
-// [Engine.Go] runs on it.
+// Thread is an OS thread that runs guests, one call at a time. Its methods belong to the function that [Engine.Go] runs on
+// it, unless they say that any goroutine may call them.
 type Thread struct {
 	engine  *Engine
 	c       *C.edge_thread
 	handle  cgo.Handle
+	token   *C.preempt_token // of Wait and Wake; freed when nothing refers to the Thread any more
+	values  *[C.EDGE_MAX_VALUES]uint64
+	word    *atomic.Uint64 // the slot's: state and generation
 	caller  Caller
-	hostErr error  // of the call in progress: what its last host function returned
-	token   uint32 // of Wait and Wake; only C touches it
+	hostErr error // of the call in progress: what its last host function returned
 	started chan error
 	run     func(*Thread)
 	handed  bool // a ticket of the next call has been given out
+	calling bool // a call is in progress
 
-	mu    sync.Mutex
-	slot  *C.preempt_slot // guarded by mu; nil after the thread has ended
-	grave killNote        // guarded by mu; the reason of the last kill
+	asked atomic.Bool // Park has been called since the last CancelPark
+
+	mu         sync.Mutex
+	slot       *C.preempt_slot // guarded by mu; nil after the thread has ended
+	grave      killNote        // guarded by mu; the reason of the last kill
+	successors []*Thread       // guarded by mu: those whose token the handler may still touch
 }
 
 // Ticket names one call on one thread. The zero ticket names none.
@@ -38,11 +47,15 @@ type killNote struct {
 }
 
 // Go starts an OS thread with a stack made for guests and runs fn on it; the thread ends when fn returns. The goroutine
-// of fn is bound to the thread, which no other may use but for Kill. It returns when the thread is ready to run guests. As
-// with any goroutine a panic that fn does not recover ends the process; so does runtime.Goexit (t.FailNow in a test), which
-// cannot leave a goroutine that C called.
+// of fn is bound to the thread, which no other may use but for the methods that any goroutine may call. Go returns when the
+// thread is ready to run guests. As with any goroutine a panic that fn does not recover ends the process; so does
+// runtime.Goexit (t.FailNow in a test), which cannot leave a goroutine that C called.
 func (e *Engine) Go(fn func(t *Thread)) error {
-	thread := &Thread{engine: e, run: fn, started: make(chan error, 1)}
+	thread := &Thread{engine: e, run: fn, started: make(chan error, 1), token: C.edge_token_new()}
+	if thread.token == nil {
+		return errors.New("start a guest thread: out of memory")
+	}
+	runtime.AddCleanup(thread, func(token *C.preempt_token) { C.edge_token_free(token) }, thread.token)
 	thread.handle = cgo.NewHandle(thread)
 	if code := C.edge_thread_start(C.uintptr_t(thread.handle), C.uint64_t(e.stackBytes)); code != 0 {
 		thread.handle.Delete()
@@ -54,12 +67,19 @@ func (e *Engine) Go(fn func(t *Thread)) error {
 // main is the life of the thread, from edgedThreadMain.
 func (t *Thread) main() {
 	defer t.handle.Delete()
-	t.c = C.edge_thread_new()
+	// A thread that Go starts from this one would inherit the CPU that it is pinned to. From a locked one Go starts none.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	t.c = C.edge_thread_new(C.uintptr_t(t.handle))
 	if t.c == nil {
 		t.started <- errors.New("start a guest thread: cannot prepare it")
 		return
 	}
 	t.slot = C.edge_thread_slot(t.c)
+	// SAFETY: both point into the C thread, which lives until end; values has EDGE_MAX_VALUES elements, and the word is aligned to
+	// its size and accessed atomically by C too.
+	t.values = (*[C.EDGE_MAX_VALUES]uint64)(unsafe.Pointer(C.edge_thread_values(t.c)))
+	t.word = (*atomic.Uint64)(unsafe.Pointer(C.edge_word(t.slot)))
 	t.started <- nil
 	defer t.end()
 	t.run(t)
@@ -69,6 +89,7 @@ func (t *Thread) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.slot = nil
+	t.successors = nil
 	C.edge_thread_free(t.c)
 }
 
@@ -80,10 +101,11 @@ func (t *Thread) Next() Ticket {
 		C.edge_skip(t.slot)
 	}
 	t.handed = true
-	return t.next()
+	return t.last() + 1
 }
 
-func (t *Thread) next() Ticket { return Ticket(C.edge_generation(t.slot)) + 1 }
+// last returns the ticket of the call in progress, or of the last one.
+func (t *Thread) last() Ticket { return Ticket(t.word.Load() >> C.PREEMPT_STATE_BITS) }
 
 // Call runs fn of instance i to its end. stack holds the parameters on entry and the results on return; its length is at
 // least the larger of the two counts. Host functions see value through [Caller.Value]. The error is a [*Trap], after which
@@ -100,41 +122,41 @@ func (t *Thread) Call(i *Instance, fn *Func, value any, stack []uint64) error {
 	if fn.instance != i {
 		return fmt.Errorf("call: %w: the function is another instance's", ErrNoEntry)
 	}
-	ticket := t.next()
-	var values *C.uint64_t
-	if len(stack) > 0 {
-		values = (*C.uint64_t)(&stack[0])
-	}
-	before := t.caller
-	t.caller = Caller{value: value}
-	outcome := C.edge_call(t.c, i.c, fn.pointer, &fn.types[0], C.uint32_t(params), C.uint32_t(results), values,
-		C.uintptr_t(t.handle))
-	if outcome.code == C.EDGE_MISUSED {
-		t.caller = before // of the call in whose host function this is
+	if t.calling {
 		return ErrBusy
 	}
-	err := t.outcome(ticket, outcome)
-	t.handed, t.caller, t.hostErr = false, Caller{}, nil
-	return err
+	t.calling, t.caller.value = true, value
+	copy(t.values[:], stack[:params])
+	// SAFETY: C keeps nothing beyond the call; fn is on the heap, so its types stay where they are while host functions run.
+	outcome := C.edge_call(t.c, i.c, fn.pointer, &fn.types[0], C.uint32_t(params), C.uint32_t(results))
+	t.calling, t.caller = false, Caller{}
+	if outcome.code != 0 {
+		return t.failed(outcome)
+	}
+	t.handed = false
+	copy(stack, t.values[:results])
+	return nil
 }
 
-// outcome turns what the shim says into an error.
-func (t *Thread) outcome(ticket Ticket, o C.edge_outcome) error {
-	if o.code == 0 {
-		return nil
+// failed turns what the shim says of a call that did not end well into an error.
+func (t *Thread) failed(o C.edge_outcome) error {
+	if o.code == C.EDGE_MISUSED {
+		return ErrBusy
 	}
+	hostErr := t.hostErr
+	t.handed, t.hostErr = false, nil
 	if o.reason == C.PREEMPT_REASON_KILLED {
-		return &Trap{Kind: TrapKilled, Cause: t.killReason(ticket)}
+		return &Trap{Kind: TrapKilled, Cause: t.killReason(t.last())}
 	}
 	if o.reason == C.PREEMPT_REASON_STACK {
 		return &Trap{Kind: TrapStackOverflow}
 	}
 	if o.host != 0 {
 		var exit *ExitError
-		if errors.As(t.hostErr, &exit) {
+		if errors.As(hostErr, &exit) {
 			return exit
 		}
-		return &Trap{Kind: TrapHost, Cause: t.hostErr}
+		return &Trap{Kind: TrapHost, Cause: hostErr}
 	}
 	return engineTrap(uint32(o.code))
 }
@@ -184,7 +206,7 @@ func (t *Thread) condemn(note killNote) bool {
 	}
 	before := t.grave
 	t.grave = note
-	if C.edge_kill(C.edge_table(), t.slot, C.uint64_t(note.ticket)) == 0 {
+	if C.edge_kill(t.slot, C.uint64_t(note.ticket)) == 0 {
 		t.grave = before
 		return false
 	}
@@ -195,7 +217,7 @@ func (t *Thread) condemn(note killNote) bool {
 func (t *Thread) poke(k Ticket) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.slot != nil && C.edge_poke(C.edge_table(), t.slot, C.uint64_t(k)) != 0
+	return t.slot != nil && C.edge_poke(t.slot, C.uint64_t(k)) != 0
 }
 
 func (t *Thread) killReason(k Ticket) error {

@@ -1,10 +1,14 @@
 #define _GNU_SOURCE
 #include "spin.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 // The guest's text is a section of its own, whose bounds the linker names.
 #define GUEST __attribute__((section("spin_guest"), noinline))
@@ -18,6 +22,7 @@ struct spin_thread {
   sigjmp_buf out;
   uintptr_t handle;
   _Atomic uint64_t progress;
+  preempt_token token;
 };
 
 static __thread spin_thread* own __attribute__((tls_model("initial-exec")));
@@ -37,6 +42,12 @@ static void host_call(spin_thread* thread, void (*host)(spin_thread*)) {
 
 static void host_busy(spin_thread* thread) {
   for (int i = 0; i < 1000; i++) {
+    atomic_fetch_add_explicit(&thread->progress, 1, memory_order_relaxed);
+  }
+}
+
+static void host_pause(spin_thread* thread) {
+  while (!thread->ops->pause(&thread->slot)) {
     atomic_fetch_add_explicit(&thread->progress, 1, memory_order_relaxed);
   }
 }
@@ -72,10 +83,11 @@ GUEST static void guest_library(spin_thread* thread) {
 int spin_install(const preempt_ops* ops) { return ops->install(); }
 
 spin_thread* spin_attach(const preempt_ops* ops) {
-  spin_thread* thread = calloc(1, sizeof *thread);
+  spin_thread* thread = aligned_alloc(_Alignof(spin_thread), sizeof *thread);
   if (thread == NULL) {
     return NULL;
   }
+  memset(thread, 0, sizeof *thread);
   thread->ops = ops;
   thread->slot.leave_guest = leave_guest;
   ops->attach(&thread->slot);
@@ -99,6 +111,9 @@ static void run(spin_thread* thread, int kind, uint64_t rounds) {
       break;
     case SPIN_WAIT:
       host_call(thread, host_wait);
+      break;
+    case SPIN_PAUSE:
+      host_call(thread, host_pause);
       break;
     case SPIN_LIBRARY:
       guest_library(thread);
@@ -131,3 +146,17 @@ void spin_skip(spin_thread* thread) { thread->ops->skip(&thread->slot); }
 int spin_kill(spin_thread* thread, uint64_t generation) { return thread->ops->kill(&thread->slot, generation); }
 int spin_poke(spin_thread* thread, uint64_t generation) { return thread->ops->poke(&thread->slot, generation); }
 int spin_current_is(spin_thread* thread) { return thread->ops->current() == &thread->slot; }
+
+int spin_park(spin_thread* thread, spin_thread* successor) {
+  return thread->ops->park(&thread->slot, successor == NULL ? NULL : &successor->token);
+}
+int spin_poke_park(spin_thread* thread) { return thread->ops->poke_park(&thread->slot); }
+int spin_cancel_park(spin_thread* thread) { return thread->ops->cancel_park(&thread->slot); }
+int spin_resume(spin_thread* thread) { return thread->ops->resume(&thread->slot); }
+unsigned spin_park_state(spin_thread* thread) { return PREEMPT_PARK_STATE(atomic_load(&thread->slot.park)); }
+uint64_t spin_parks(spin_thread* thread) { return atomic_load(&thread->slot.parks); }
+void spin_wait(spin_thread* thread) { thread->ops->wait(&thread->token); }
+void spin_wake(spin_thread* thread) { thread->ops->wake(&thread->token); }
+int spin_send(spin_thread* thread, int number) {
+  return syscall(SYS_tgkill, getpid(), thread->slot.tid, number) == 0 ? 0 : errno;
+}

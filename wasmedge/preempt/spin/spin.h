@@ -18,6 +18,7 @@ enum {
   SPIN_WAIT = 2,  // in one host call, in Go, once
   SPIN_LIBRARY = 3,  // in text that is neither its own nor entered by a host call, for ever
   SPIN_SHORT = 4,  // in its own text, for `rounds` rounds
+  SPIN_PAUSE = 5,  // in one host call that pauses, for ever
 };
 
 int spin_install(const preempt_ops* ops);
@@ -35,5 +36,16 @@ void spin_skip(spin_thread* thread);
 int spin_kill(spin_thread* thread, uint64_t generation);
 int spin_poke(spin_thread* thread, uint64_t generation);
 int spin_current_is(spin_thread* thread);
+
+int spin_park(spin_thread* thread, spin_thread* successor);
+int spin_poke_park(spin_thread* thread);
+int spin_cancel_park(spin_thread* thread);
+int spin_resume(spin_thread* thread);
+unsigned spin_park_state(spin_thread* thread);
+uint64_t spin_parks(spin_thread* thread);
+void spin_wait(spin_thread* thread);
+void spin_wake(spin_thread* thread);
+// spin_send sends the thread any signal, as the kernel or Go's runtime would.
+int spin_send(spin_thread* thread, int number);
 
 #endif

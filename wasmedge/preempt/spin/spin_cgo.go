@@ -25,6 +25,7 @@ const (
 	Wait    Kind = C.SPIN_WAIT    // in one host call that enters Go
 	Library Kind = C.SPIN_LIBRARY // in text that is not its own, entered without a host call, for ever
 	Short   Kind = C.SPIN_SHORT   // in its own text, for some rounds
+	Pause   Kind = C.SPIN_PAUSE   // in one long host call that pauses, for ever
 )
 
 // End is how a call ended.
@@ -37,8 +38,19 @@ const (
 	Doomed   End = C.SPIN_DOOMED // killed before it began: nothing of it ran
 )
 
-// Thread is a slot attached to the calling OS thread, to which the caller's goroutine must be locked. Kill, Poke and the
-// methods that only look may be called from any goroutine until Detach.
+// ParkState is how far a park has come.
+type ParkState int
+
+// The states of a park.
+const (
+	NotAsked  ParkState = C.PREEMPT_PARK_NONE
+	Requested ParkState = C.PREEMPT_PARK_REQUESTED
+	Parked    ParkState = C.PREEMPT_PARK_PARKED
+	Roused    ParkState = C.PREEMPT_PARK_ROUSED
+)
+
+// Thread is a slot attached to the calling OS thread, to which the caller's goroutine must be locked. Call, Skip, CancelPark
+// and Wait belong to that thread; any goroutine may call the other methods until Detach.
 type Thread struct{ c *C.spin_thread }
 
 // ops returns the mechanism under test.
@@ -113,3 +125,41 @@ func (t *Thread) Progress() uint64 { return uint64(C.spin_progress(t.c)) }
 
 // Current reports whether the calling thread runs a guest of this slot; for a host function.
 func (t *Thread) Current() bool { return C.spin_current_is(t.c) != 0 }
+
+// Park asks what runs on the thread to stop and to wake successor, which may be nil.
+func (t *Thread) Park(successor *Thread) bool {
+	var c *C.spin_thread
+	if successor != nil {
+		c = successor.c
+	}
+	return C.spin_park(t.c, c) != 0
+}
+
+// PokePark interrupts the thread again while a request stands.
+func (t *Thread) PokePark() bool { return C.spin_poke_park(t.c) != 0 }
+
+// CancelPark takes a request back; false when the thread was roused.
+func (t *Thread) CancelPark() bool { return C.spin_cancel_park(t.c) != 0 }
+
+// Resume lets a parked thread go on; false when it is not parked.
+func (t *Thread) Resume() bool { return C.spin_resume(t.c) != 0 }
+
+// ParkState returns how far a park has come.
+func (t *Thread) ParkState() ParkState { return ParkState(C.spin_park_state(t.c)) }
+
+// Parks returns how often the thread has parked.
+func (t *Thread) Parks() uint64 { return uint64(C.spin_parks(t.c)) }
+
+// Wait sleeps until the thread is woken.
+func (t *Thread) Wait() { C.spin_wait(t.c) }
+
+// Wake wakes the thread.
+func (t *Thread) Wake() { C.spin_wake(t.c) }
+
+// Send sends the thread a signal.
+func (t *Thread) Send(number syscall.Signal) error {
+	if code := C.spin_send(t.c, C.int(number)); code != 0 {
+		return fmt.Errorf("send %v: %w", number, syscall.Errno(code))
+	}
+	return nil
+}
