@@ -93,7 +93,7 @@ func enter(c *wasmedge.Caller, full string, stack, clean []uint64) (*Env, error)
 	if !ok || e == nil {
 		return nil, ErrNoInvocation
 	}
-	e.fn, e.mem = full, c.Memory()
+	e.fn, e.mem, e.caller = full, c.Memory(), c
 	for i, mask := range clean {
 		stack[i] &= mask
 	}
@@ -102,7 +102,7 @@ func enter(c *wasmedge.Caller, full string, stack, clean []uint64) (*Env, error)
 
 // leave lets go of the guest's memory.
 func (e *Env) leave() {
-	e.mem = nil
+	e.mem, e.caller = nil, nil
 	clear(e.iovs)
 	e.iovs = e.iovs[:0]
 }

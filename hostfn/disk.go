@@ -15,6 +15,7 @@ const awayBytes = 64 << 10
 // readFile reads from a file at an offset, or from where it stands. What is in the page cache is read at once; only for
 // what the disk has to be asked for is the core left.
 func (e *Env) readFile(fd int, b []byte, at int64) (int, error) {
+	b = e.caller.Writable(b)
 	if e.core == nil {
 		return readBlocking(fd, b, at)
 	}
@@ -31,7 +32,7 @@ func (e *Env) readFile(fd int, b []byte, at int64) (int, error) {
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 			e.away(func() { n, err = readBlocking(fd, b[done:], onward(at, done)) })
 			if done > 0 && err != nil {
-				return done, nil // what came counts; the error comes again with the next read
+				return done, nil //nolint:nilerr // what came counts; the error comes again with the next read
 			}
 			return done + n, err
 		default:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"edged.dev/edge/wasmedge"
 )
 
 // Request is the input of an invocation, as host functions read it. Its methods are called on the guest's thread, only
@@ -45,8 +47,9 @@ type Env struct {
 	core Core // nil: what waits keeps it
 	on   bool // between Begin and Finish
 
-	fn  string // the host function that runs, for errors
-	mem []byte // the guest's memory while a host function runs, else nil
+	fn     string           // the host function that runs, for errors
+	mem    []byte           // the guest's memory while a host function runs, else nil
+	caller *wasmedge.Caller // while a host function runs, else nil
 
 	input    []byte
 	inputAt  int // how much of input has been read as stdin

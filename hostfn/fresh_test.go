@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"edged.dev/edge/wasmedge"
 )
 
 // keptFields are what an Env may keep from one invocation to the next, with the reason.
@@ -75,6 +77,7 @@ func dirtyEnv(t *testing.T, app *App) (*Env, int) {
 	e.ctx = ctx
 	e.RunOn(new(countingCore))
 	e.fn, e.mem, e.inputAt = "old", []byte("old"), 2
+	e.caller = wasmedge.NewCaller(nil, nil)
 	e.response = response{
 		status: 500, headers: []Header{{"Old", "old"}}, headerBytes: 6, body: []byte("old"), total: 3, reported: "old", overflowed: true,
 		streamed: true, gone: errFull, hook: hook, head0: []byte("old"), headAt: 1, headDone: true, headErr: errFull,

@@ -129,6 +129,7 @@ func randomGet(e *Env, p []uint64) (errno, error) {
 	if err != nil {
 		return 0, err
 	}
+	buf = e.caller.Writable(buf)
 	for len(buf) > randomChunk {
 		_, _ = rand.Read(buf[:randomChunk]) // never fails
 		buf = buf[randomChunk:]

@@ -25,7 +25,7 @@ func edgedHostCall(handle C.uintptr_t, index C.uint32_t, memory *C.uint8_t, byte
 	fn := &thread.engine.functions[index]
 	// SAFETY: memory points at `bytes` bytes of the calling guest's linear memory, which neither moves nor shrinks while
 	// the host function runs; stack points at EDGE_MAX_VALUES slots on the caller's frame.
-	thread.caller.memory = nil
+	thread.caller.memory, thread.caller.preparer = nil, thread
 	if memory != nil {
 		thread.caller.memory = unsafe.Slice((*byte)(unsafe.Pointer(memory)), int(bytes))
 	}

@@ -88,8 +88,14 @@ type HostFunc struct {
 // Caller is what a host function sees of the guest that called it. It is valid until the host function returns and
 // must not be used from another goroutine.
 type Caller struct {
-	memory []byte
-	value  any
+	memory   []byte
+	value    any
+	preparer preparer // nil: the memory needs none
+}
+
+// preparer makes a part of the calling guest's memory fit for writes of the kernel.
+type preparer interface {
+	prepare(part []byte)
 }
 
 // NewCaller returns a caller over a linear memory and a per-call value. The engine makes its own; this is for tests of
@@ -101,7 +107,8 @@ func NewCaller(memory []byte, value any) *Caller {
 // Value returns what was given to [Thread.Call] for this call.
 func (c *Caller) Value() any { return c.value }
 
-// Memory returns the guest's whole linear memory, empty when it has none. Writes go straight to the guest.
+// Memory returns the guest's whole linear memory, empty when it has none. Writes go straight to the guest. For a system call
+// that is to write there, see [Caller.Writable].
 func (c *Caller) Memory() []byte { return c.memory }
 
 // Bytes returns the guest's memory from ptr on, n bytes long, and false when any of it lies outside. The slice aliases
@@ -112,4 +119,14 @@ func (c *Caller) Bytes(ptr, n uint32) ([]byte, bool) {
 		return nil, false
 	}
 	return c.memory[ptr:end:end], true
+}
+
+// Writable returns part, which is of the guest's memory, ready for a system call to fill: read, pread, getrandom and their
+// like. Pages of that memory may be mapped read-only until something writes there; writes of Go or C on this thread are let
+// through, but without Writable a system call fails with EFAULT, or ends short before such a page.
+func (c *Caller) Writable(part []byte) []byte {
+	if c.preparer != nil && len(part) > 0 {
+		c.preparer.prepare(part)
+	}
+	return part
 }

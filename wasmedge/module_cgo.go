@@ -183,8 +183,9 @@ func (i *Instance) writeData(data []Segment) error {
 	return nil
 }
 
-// Memory returns the linear memory as it is now, nil when there is none. The slice is valid until the guest runs again
-// or the instance is closed; using it later reads memory that may be anybody's.
+// Memory returns the linear memory as it is now, nil when there is none. The slice is valid until the guest runs again, or the
+// instance is reset or closed; using it later reads memory that may be anybody's, or writes where nothing may be written. In
+// an instance made from a template it makes the next reset a slow one.
 func (i *Instance) Memory() []byte {
 	if i.c == nil {
 		return nil
@@ -193,6 +194,9 @@ func (i *Instance) Memory() []byte {
 	base := C.edge_instance_memory(i.c, &bytes)
 	if base == nil {
 		return nil
+	}
+	if i.template != nil {
+		i.open()
 	}
 	// SAFETY: base points at `bytes` accessible bytes for as long as the instance lives and does not grow.
 	return unsafe.Slice((*byte)(unsafe.Pointer(base)), int(bytes))
@@ -265,6 +269,9 @@ func (i *Instance) Close() {
 }
 
 func (i *Instance) free() {
+	if i.template != nil {
+		i.detach()
+	}
 	C.edge_instance_free(i.c)
 	i.c = nil
 	i.funcs = nil

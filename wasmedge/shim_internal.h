@@ -34,12 +34,43 @@ struct edge_module {
   uintptr_t text_low, text_high;
 };
 
+// A run of pages of the system, counted from the start of a linear memory.
+typedef struct edge_range {
+  uint32_t first, pages;
+} edge_range;
+
+// A guarded memory is at most 2 * EDGE_HOT_RANGES + 1 of the 65,530 mappings that the kernel allows (vm.max_map_count).
+#define EDGE_HOT_RANGES 6
+#define EDGE_COLD_WINDOWS 8
+#define EDGE_COLD_UNKNOWN UINT32_MAX
+
+// edge_layout says which pages are copied at every reset and what becomes of the others, the cold ones.
+typedef struct edge_layout {
+  uint32_t mode, ranges;  // enum edge_layout_mode
+  edge_range hot[EDGE_HOT_RANGES];  // ascending, none touches the next
+} edge_layout;
+
+// edge_cold is the state of a memory that is reset to a template (shim_template_cold.c). All zero: it is not.
+typedef struct edge_cold {
+  uint8_t* base;
+  uint64_t bytes;
+  edge_layout layout;
+  uint32_t version;   // of the template's layout that this is
+  uint32_t resets;    // since the template was last told
+  int32_t mappings;   // counted for it
+  int32_t guarded;    // cold pages outside the windows are read-only
+  uint32_t windows;   // that were opened since the last reset
+  edge_range window[EDGE_COLD_WINDOWS];
+  uint32_t written[EDGE_COLD_WINDOWS];  // the page whose write opened it, or EDGE_COLD_UNKNOWN
+} edge_cold;
+
 struct edge_instance {
   WasmEdge_StoreContext* store;
   WasmEdge_ModuleInstanceContext* instance;
   WasmEdge_MemoryInstanceContext* memory;
   const edge_module* module;
   WasmEdge_GlobalInstanceContext** globals;  // those that a template resets, in its order; NULL without one
+  edge_cold cold;
 };
 
 extern const preempt_ops* edge_ops;
@@ -55,6 +86,10 @@ WasmEdge_Value edge_value_of(uint64_t bits, uint8_t type);
 int edge_signals_save_go(void);
 int edge_signals_install(void);
 void edge_leave_guest(void);
+
+// edge_cold_fault: shim_template_cold.c. Async-signal-safe: whether a forbidden access at address was a write to a cold page
+// of the instance that this thread runs; then the page can be written now.
+int edge_cold_fault(uintptr_t address);
 
 // edge_intrinsics_wrap: shim_intrinsics.c. Replaces WasmEdge's table of intrinsics by ours; NULL or a text.
 const char* edge_intrinsics_wrap(void** table);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "shim_internal.h"
+#include "shim_template.h"
 
 // Errnos of wasi_snapshot_preview1.
 enum { WASI_SUCCESS = 0, WASI_IO = 29 };
@@ -38,6 +39,7 @@ static int random_get(uint8_t* memory, uint64_t bytes, uint64_t* stack) {
   if (!inside(bytes, pointer, length)) {
     return EDGE_DECLINE;  // Go ends the guest with the argument's name
   }
+  edge_memory_writable(edge_current->instance, pointer, length);  // the kernel writes
   stack[0] = WASI_SUCCESS;
   for (uint64_t done = 0; done < length;) {
     // Seconds of it can be asked for. To a guest that is killed here it makes no difference what it got: the guard behind

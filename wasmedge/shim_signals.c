@@ -2,7 +2,7 @@
 // installs that handler without SA_ONSTACK. Go needs the same signals for its own nil dereferences. These handlers sit in
 // front of both and decide by the thread and the program counter whose fault it is.
 //
-// What runs in a handler here: this file, the two saved handlers, pthread_sigmask. Only lock-free data is touched.
+// What runs in a handler here: this file, edge_cold_fault, the two saved handlers, pthread_sigmask. Only lock-free data is touched.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -62,6 +62,10 @@ static int guest_fault(preempt_slot* slot, const siginfo_t* info, const void* co
 }
 
 static void on_fault(int number, siginfo_t* info, void* context) {
+  // Whoever wrote, guest or host: the page is writable now, and the write is done again.
+  if (number == SIGSEGV && info->si_code == SEGV_ACCERR && edge_cold_fault((uintptr_t)info->si_addr)) {
+    return;
+  }
   int which = number == SIGSEGV ? 0 : number == SIGBUS ? 1 : 2;
   preempt_slot* slot = edge_ops->current();
   if (slot != NULL && guest_fault(slot, info, context)) {

@@ -1,53 +1,27 @@
 // How an instance's memory is reset. It is a private mapping of an image in a memory file, so that dropping its private
 // pages (MADV_DONTNEED) restores any of it; but the first access to a dropped page costs a page fault, which in a virtual
-// machine is some microseconds. So the pages that this module's calls write anyway are copied back instead and stay mapped.
-// Which those are is learnt from the first resets: the kernel says in /proc/self/pagemap whether a page is still the
-// file's or a private copy. Every page is either copied or dropped at every reset, learnt well or not.
+// machine is some microseconds, and dropping is a system call. So a reset does neither as a rule:
+//
+//  - hot pages, which this module's calls write anyway, are copied back from the image and stay mapped;
+//  - cold pages, all others, are mapped read-only; a write to one is let through by the fault handler, which notes where,
+//    and the reset after it drops and protects what was noted (shim_template_cold.c).
+//
+// Which pages are hot is learnt from the first resets and corrected later; where a module writes other pages every time, its
+// cold pages are left writable and dropped at every reset (shim_template_learn.c). Whatever was learnt, a reset leaves no page
+// in another state than the template's.
 #define _GNU_SOURCE
 #include "shim_template.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "shim_internal.h"
+#include "shim_template_internal.h"
 
-// Copying 192 KiB takes 5 us, some two page faults; above that, dropping is cheaper for what is rarely written.
-#define HOT_BYTES_MAX (UINT64_C(256) << 10)
-// Ranges between hot pages are dropped with one system call each, of some hundred nanoseconds.
-#define HOT_RANGES_MAX 8
-// Hot pages that are this near to each other become one range: copying a page takes less than a system call.
-#define HOT_GAP_PAGES 4
-// How many resets are watched before the hot pages are settled.
-#define LEARNING_RESETS 16
-
-typedef struct {
-  uint64_t offset, bytes;
-} range;
-
-struct edge_template {
-  int file;
-  uint64_t bytes;
-  uint32_t pages;  // of the linear memory, 64 KiB each
-  uint8_t* image;  // shared and read-only; NULL when there is no memory
-  uint32_t globals;
-  char** names;
-  WasmEdge_Value* values;
-
-  // Guarded by mu until learnt is set, constant from then on.
-  pthread_mutex_t mu;
-  uint16_t* written;  // how often each page of the system was found written
-  uint32_t resets;
-  range hot[HOT_RANGES_MAX];
-  uint32_t hot_ranges;
-  _Atomic int learnt;
-};
-
-static uint64_t system_page(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
+// How many resets of an instance go by between two samples of its hot pages, or reports of one without guard.
+#define REPORT_RESETS 4096
 
 static int write_all(int file, const uint8_t* from, uint64_t bytes) {
   // Pages of zeros stay holes: they cost nothing in the file.
@@ -87,8 +61,7 @@ static int capture_memory(edge_template* template, edge_instance* instance) {
     return errno;
   }
   template->image = image;
-  template->written = calloc(template->bytes / system_page(), sizeof *template->written);
-  return template->written == NULL ? ENOMEM : 0;
+  return edge_learn_begin(template) == 0 ? 0 : ENOMEM;
 }
 
 static WasmEdge_GlobalInstanceContext* global_of(const edge_template* template, edge_instance* instance, uint32_t i) {
@@ -151,7 +124,8 @@ void edge_template_free(edge_template* template) {
   }
   free(template->names);
   free(template->values);
-  free(template->written);
+  free(template->heat);
+  free(template->used);
   pthread_mutex_destroy(&template->mu);
   free(template);
 }
@@ -199,6 +173,15 @@ static int grow_to(edge_instance* instance, uint32_t pages) {
   return WasmEdge_ResultOK(WasmEdge_MemoryInstanceGrowPage(instance->memory, pages - now)) ? 0 : ENOMEM;
 }
 
+// adopt puts the instance under the layout that the template has now.
+static int adopt(edge_template* template, edge_cold* cold) {
+  pthread_mutex_lock(&template->mu);
+  edge_layout layout = template->layout;
+  uint32_t version = atomic_load_explicit(&template->version, memory_order_relaxed);
+  pthread_mutex_unlock(&template->mu);
+  return edge_cold_switch(cold, layout, version);
+}
+
 int edge_template_attach(edge_template* template, edge_instance* instance) {
   int error = grow_to(instance, template->pages);
   if (error != 0) {
@@ -209,8 +192,15 @@ int edge_template_attach(edge_template* template, edge_instance* instance) {
   if (bytes != template->bytes) {
     return EINVAL;
   }
-  if (bytes > 0 && mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, template->file, 0) != base) {
-    return errno;
+  if (bytes > 0) {
+    if (mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, template->file, 0) != base) {
+      return errno;
+    }
+    instance->cold.base = base;
+    instance->cold.bytes = bytes;
+    if (adopt(template, &instance->cold) != 0) {
+      return errno;
+    }
   }
   error = find_globals(template, instance);
   if (error != 0) {
@@ -219,130 +209,59 @@ int edge_template_attach(edge_template* template, edge_instance* instance) {
   return reset_globals(template, instance) == 0 ? 0 : EINVAL;
 }
 
-// read_pagemap reads the kernel's words for the pages of [base, base + bytes); 0 when it could not.
-static int read_pagemap(const uint8_t* base, uint64_t bytes, uint64_t* words) {
-  int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
+static void copy_hot(const edge_template* template, const edge_cold* cold) {
+  uint64_t page = edge_page();
+  for (uint32_t i = 0; i < cold->layout.ranges; i++) {
+    uint64_t at = cold->layout.hot[i].first * page, bytes = cold->layout.hot[i].pages * page;
+    if (template->spoiled == EDGE_SPOIL_COPY && i + 1 == cold->layout.ranges) {
+      bytes -= page;
+    }
+    memcpy(cold->base + at, template->image + at, bytes);
+  }
+}
+
+// reset_cold restores what is not hot; -1 when it cannot.
+static int reset_cold(edge_template* template, edge_cold* cold) {
+  if (!cold->guarded) {
+    if (cold->resets % REPORT_RESETS == 0) {
+      edge_learn_open(template, cold);
+    }
+    return edge_cold_drop(cold);
+  }
+  if (cold->windows == 0) {
     return 0;
   }
-  uint64_t count = bytes / system_page();
-  off_t offset = (off_t)((uintptr_t)base / system_page() * sizeof *words);
-  ssize_t want = (ssize_t)(count * sizeof *words);
-  ssize_t got = pread(file, words, (size_t)want, offset);
-  close(file);
-  return got == want;
+  edge_learn_guarded(template, cold);
+  cold->windows -= template->spoiled == EDGE_SPOIL_DROP;
+  return edge_cold_restore(cold);
 }
 
-// Bits of a pagemap word (Documentation/admin-guide/mm/pagemap.rst of the kernel).
-#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
-#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
-#define PAGEMAP_FILE (UINT64_C(1) << 61)
-
-static void note_written(edge_template* template, const uint8_t* base) {
-  uint64_t count = template->bytes / system_page();
-  uint64_t* words = calloc(count, sizeof *words);
-  if (words == NULL) {
-    return;
+static int reset_memory(edge_template* template, edge_cold* cold) {
+  cold->resets++;
+  if (cold->layout.mode == EDGE_LAYOUT_WATCHED) {
+    edge_learn_watch(template, cold);
   }
-  if (read_pagemap(base, template->bytes, words)) {
-    for (uint64_t i = 0; i < count; i++) {
-      if ((words[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) && !(words[i] & PAGEMAP_FILE)) {
-        template->written[i]++;
-      }
-    }
+  if (atomic_load_explicit(&template->version, memory_order_acquire) != cold->version) {
+    return adopt(template, cold);
   }
-  free(words);
-}
-
-// add_hot appends a page to the last range or begins one; 0 when the budget is used up.
-static int add_hot(edge_template* template, uint64_t offset, uint64_t page, uint64_t* total) {
-  range* last = template->hot_ranges == 0 ? NULL : &template->hot[template->hot_ranges - 1];
-  uint64_t grown = page;
-  if (last != NULL && offset - (last->offset + last->bytes) <= HOT_GAP_PAGES * page) {
-    grown = offset + page - (last->offset + last->bytes);
-  } else if (template->hot_ranges == HOT_RANGES_MAX) {
-    return 0;
-  } else {
-    last = NULL;
+  if (cold->guarded && cold->resets % REPORT_RESETS == 0) {
+    edge_learn_sample(template, cold);
   }
-  if (*total + grown > HOT_BYTES_MAX) {
-    return 0;
-  }
-  *total += grown;
-  if (last != NULL) {
-    last->bytes += grown;
-    return 1;
-  }
-  template->hot[template->hot_ranges++] = (range){offset, page};
-  return 1;
-}
-
-// settle makes the pages that at least half of the watched calls wrote the hot ones.
-static void settle(edge_template* template) {
-  uint64_t page = system_page(), total = 0;
-  for (uint64_t i = 0; i < template->bytes / page; i++) {
-    if (template->written[i] >= LEARNING_RESETS / 2 && !add_hot(template, i * page, page, &total)) {
-      break;
-    }
-  }
-  free(template->written);
-  template->written = NULL;
-  atomic_store_explicit(&template->learnt, 1, memory_order_release);
-}
-
-// learn watches what the call before this reset wrote.
-static void learn(edge_template* template, const uint8_t* base) {
-  pthread_mutex_lock(&template->mu);
-  if (!atomic_load_explicit(&template->learnt, memory_order_relaxed)) {
-    note_written(template, base);
-    if (++template->resets == LEARNING_RESETS) {
-      settle(template);
-    }
-  }
-  pthread_mutex_unlock(&template->mu);
-}
-
-static int drop(uint8_t* base, uint64_t from, uint64_t to) {
-  return from >= to || madvise(base + from, to - from, MADV_DONTNEED) == 0;
-}
-
-static int reset_memory(edge_template* template, uint8_t* base) {
-  if (!atomic_load_explicit(&template->learnt, memory_order_acquire)) {
-    learn(template, base);
-    return drop(base, 0, template->bytes);
-  }
-  uint64_t at = 0;
-  for (uint32_t i = 0; i < template->hot_ranges; i++) {
-    range hot = template->hot[i];
-    if (!drop(base, at, hot.offset)) {
-      return 0;
-    }
-    memcpy(base + hot.offset, template->image + hot.offset, hot.bytes);
-    at = hot.offset + hot.bytes;
-  }
-  return drop(base, at, template->bytes);
+  copy_hot(template, cold);
+  return reset_cold(template, cold);
 }
 
 int edge_template_reset(edge_template* template, edge_instance* instance) {
-  uint64_t bytes;
-  uint8_t* base = edge_instance_memory(instance, &bytes);
+  uint64_t bytes = instance->memory == NULL ? 0 : (uint64_t)WasmEdge_MemoryInstanceGetPageSize(instance->memory) << 16;
   if (bytes != template->bytes) {
     return -1;  // it has grown; memory never shrinks
   }
-  if (bytes > 0 && !reset_memory(template, base)) {
+  if (bytes > 0 && reset_memory(template, &instance->cold) != 0) {
     return -1;
   }
-  return reset_globals(template, instance);
+  return template->spoiled == EDGE_SPOIL_GLOBALS ? 0 : reset_globals(template, instance);
 }
 
 uint64_t edge_template_bytes(const edge_template* template) { return template->bytes; }
 
-uint64_t edge_template_hot(edge_template* template) {
-  uint64_t total = 0;
-  if (atomic_load_explicit(&template->learnt, memory_order_acquire)) {
-    for (uint32_t i = 0; i < template->hot_ranges; i++) {
-      total += template->hot[i].bytes;
-    }
-  }
-  return total;
-}
+void edge_template_spoil(edge_template* template, int what) { template->spoiled = what; }

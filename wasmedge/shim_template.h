@@ -19,9 +19,41 @@ int edge_template_attach(edge_template* template, edge_instance* instance);
 // edge_template_reset puts an attached instance back into the template's state after a call that ended well. Returns 0, or
 // -1 when it cannot be (its memory has grown): then the instance may only be freed.
 int edge_template_reset(edge_template* template, edge_instance* instance);
+// edge_template_detach is due once before an attached instance is freed.
+void edge_template_detach(edge_instance* instance);
 // edge_template_bytes returns the size of the image.
 uint64_t edge_template_bytes(const edge_template* template);
 // edge_template_hot returns how many bytes a reset copies.
 uint64_t edge_template_hot(edge_template* template);
+// What a reset does with the pages that it does not copy.
+enum edge_layout_mode {
+  EDGE_LAYOUT_WATCHED = 0,  // nothing is copied, everything is dropped; what was written is learnt
+  EDGE_LAYOUT_OPEN = 1,     // they are dropped at every reset
+  EDGE_LAYOUT_GUARDED = 2,  // they are mapped read-only; those that were opened by a write are dropped
+};
+
+// edge_template_mode returns what becomes of the other pages (enum edge_layout_mode).
+int edge_template_mode(edge_template* template);
+
+// Pages of an attached instance may be mapped read-only, and are made writable by the fault of whoever writes during a call on
+// the instance's thread. Who writes otherwise says so first:
+// edge_memory_writable is for host functions that let the kernel write there: a system call would fail with EFAULT.
+// They do nothing to an instance that is attached to no template.
+void edge_memory_writable(edge_instance* instance, uint64_t offset, uint64_t bytes);
+// edge_thread_writable is the same by address, of the instance that the thread runs.
+void edge_thread_writable(edge_thread* thread, void* address, uint64_t bytes);
+// edge_memory_open is for writes between two calls. It holds until the next reset.
+void edge_memory_open(edge_instance* instance);
+
+// What a test may have a reset leave out, to see that it notices.
+enum edge_spoil {
+  EDGE_SPOIL_NOTHING,
+  EDGE_SPOIL_COPY,     // of the last hot page
+  EDGE_SPOIL_DROP,     // of the last window
+  EDGE_SPOIL_GLOBALS,
+};
+void edge_template_spoil(edge_template* template, int what);
+// edge_template_force ends learning with that mode (enum edge_layout_mode), for measuring one beside the other.
+void edge_template_force(edge_template* template, int mode);
 
 #endif

@@ -52,8 +52,12 @@ func (i *Instance) Capture(globals []string) (*Template, error) {
 // Bytes returns the size of the captured memory.
 func (t *Template) Bytes() int64 { return int64(C.edge_template_bytes(t.c)) }
 
-// HotBytes returns how much of it every reset copies; 0 until that has been learnt.
+// HotBytes returns how much of it every reset copies; 0 until that has been learnt. Both it and Guarded may change later.
 func (t *Template) HotBytes() int64 { return int64(C.edge_template_hot(t.c)) }
+
+// Guarded reports whether resets of its instances drop only what a call has written. Otherwise they drop everything but the
+// hot pages: while these are learnt, and when calls write at other places each time.
+func (t *Template) Guarded() bool { return C.edge_template_mode(t.c) == C.EDGE_LAYOUT_GUARDED }
 
 // Close gives the template up. It is freed when the last instance made from it is closed. A second Close does nothing.
 func (t *Template) Close() { t.closed.Do(t.release) }
@@ -108,4 +112,16 @@ func (i *Instance) Reset() error {
 		return ErrGrown
 	}
 	return nil
+}
+
+// open makes the whole memory writable until the next reset; see shim_template_cold.c.
+func (i *Instance) open() { C.edge_memory_open(i.c) }
+
+// detach undoes what the template has done to the instance, before it is freed.
+func (i *Instance) detach() { C.edge_template_detach(i.c) }
+
+// prepare implements preparer.
+func (t *Thread) prepare(part []byte) {
+	// SAFETY: part is of the guest's memory; C only compares the address.
+	C.edge_thread_writable(t.c, unsafe.Pointer(&part[0]), C.uint64_t(len(part)))
 }
