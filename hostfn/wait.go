@@ -36,7 +36,8 @@ func (e *Env) away(f func()) {
 // Each call has one of its own, because what was derived from it may ask again after the call has returned; then it is
 // nothing but the context.
 type patient struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one, for the length of one call
+
 	core  Core
 	state atomic.Uint32
 }

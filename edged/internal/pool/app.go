@@ -16,12 +16,6 @@ import (
 	"edged.dev/edge/wasmedge"
 )
 
-// maxIdle bounds the instances that an app keeps between requests, so that one app cannot hold all linear memories.
-const maxIdle = 64
-
-// idleTime is how long idle instances are kept when nothing asks for them: then half go, then half of the rest.
-const idleTime = 10 * time.Second
-
 // loadPatience is how long an invocation waits for its app to be loaded. Loading takes some hundred milliseconds at most;
 // what takes longer is a compilation, because the artifact was damaged.
 const loadPatience = 3 * time.Second
@@ -43,48 +37,6 @@ type Spec struct {
 	Reuse bool
 }
 
-// Program is what there is to run of an app.
-type Program struct {
-	Module *wasmedge.Module
-	// StartUp are the exports to call once in a fresh instance, all of type () -> (), the start function first.
-	StartUp []string
-	// Entries are the types of the functions' entries by export name: () -> () or () -> i32.
-	Entries map[string]wasmedge.FuncType
-	// Resettable says that memory and globals are all the state of an instance, so that it can start from a template and be
-	// reset to it. Otherwise every request gets an instance that has been started the long way.
-	Resettable bool
-	// Globals are the export names of all mutable globals.
-	Globals []string
-	// Restore is an export of type () -> () to call whenever an instance has been put into the template's state: there the
-	// guest renews what must not be the same twice, such as random seeds. Empty when it has none.
-	Restore string
-
-	template atomic.Pointer[wasmedge.Template] // nil until the first instance has been started
-}
-
-// close gives the module and the template up.
-func (p *Program) close() {
-	if template := p.template.Load(); template != nil {
-		template.Close()
-	}
-	p.Module.Close()
-}
-
-// capture makes the template of an instance that has just been started, unless there is one.
-func (p *Program) capture(instance *wasmedge.Instance) error {
-	if !p.Resettable || p.template.Load() != nil {
-		return nil
-	}
-	template, err := instance.Capture(p.Globals)
-	if err != nil {
-		return err
-	}
-	if !p.template.CompareAndSwap(nil, template) {
-		template.Close()
-	}
-	return nil
-}
-
 // FunctionSpec describes one function of an app.
 type FunctionSpec struct {
 	Name     invoke.FunctionName
@@ -97,20 +49,20 @@ type FunctionSpec struct {
 type App struct {
 	spec      Spec
 	functions map[invoke.FunctionName]*Function
-	envs      sync.Pool // of *hostfn.Env
+	seats     sync.Pool // of *seat
+	idle      idle
+	pool      atomic.Pointer[Pool] // where its instances are; nil before the first one
 
 	// inFlight counts the invocations that are admitted and not yet answered; unloaded once there is no way back. It is an
 	// atomic of its own because admission happens on an event loop, which must not wait for a module that is being loaded.
 	inFlight atomic.Int64
 	retired  atomic.Bool // to be unloaded when inFlight falls to zero
 
+	program atomic.Pointer[Program] // written with mu held; nil until loaded
+
 	mu      sync.Mutex
-	program *Program             // guarded by mu; nil until loaded
-	loading *load                // guarded by mu; nil unless Load runs
-	better  *Program             // guarded by mu; what Replace gave while Load runs
-	idle    []*wasmedge.Instance // guarded by mu; of program
-	janitor *time.Timer          // guarded by mu; runs shrink as long as there are idle instances
-	taken   atomic.Bool          // an idle instance was put or taken since the last shrink
+	loading *load    // guarded by mu; nil unless Load runs
+	better  *Program // guarded by mu; what Replace gave while Load runs
 }
 
 // load is a call of Spec.Load that runs.
@@ -125,9 +77,10 @@ const unloaded = math.MinInt64
 // NewApp returns an app that loads its module at the first request.
 func NewApp(spec Spec) *App {
 	app := &App{spec: spec, functions: make(map[invoke.FunctionName]*Function, len(spec.Functions))}
-	app.envs.New = func() any { return spec.Guest.NewEnv() }
-	for _, function := range spec.Functions {
-		app.functions[function.Name] = &Function{app: app, FunctionSpec: function}
+	app.seats.New = func() any { return &seat{env: spec.Guest.NewEnv()} }
+	app.idle.init()
+	for i, function := range spec.Functions {
+		app.functions[function.Name] = &Function{app: app, index: i, FunctionSpec: function}
 	}
 	return app
 }
@@ -137,31 +90,28 @@ func (a *App) Function(name invoke.FunctionName) *Function { return a.functions[
 
 // Instances returns how many invocations of the app are queued or running, each of which has or gets an instance, and how
 // many instances are kept for reuse, in sum.
-func (a *App) Instances() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return int(max(a.inFlight.Load(), 0)) + len(a.idle)
-}
+func (a *App) Instances() int { return int(max(a.inFlight.Load(), 0)) + a.idle.size() }
 
 // Replace makes program the one for new instances and gives up the one before; a program for an app that has none loaded
 // is closed at once, for its Load will find the better one by itself.
 func (a *App) Replace(program *Program) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before := a.program.Load()
 	switch {
-	case a.program == nil && a.loading != nil:
+	case before == nil && a.loading != nil:
 		if a.better != nil {
 			a.better.close()
 		}
 		a.better = program // the load that runs may have found the worse one
 		return
-	case a.program == nil:
+	case before == nil:
 		program.close()
 		return
 	}
-	a.dropIdle()
-	a.program.close()
-	a.program = program
+	a.program.Store(program)
+	a.idle.drop(program)
+	before.close()
 }
 
 // Retire takes the version out of service: it is unloaded once nothing uses it any more.
@@ -175,22 +125,17 @@ func (a *App) unload() {
 	if !a.retired.Load() || !a.inFlight.CompareAndSwap(0, unloaded) {
 		return
 	}
+	if pool := a.pool.Load(); pool != nil {
+		pool.forget(a)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.dropIdle()
-	if a.program != nil {
-		a.program.close()
-		a.program = nil
+	program := a.program.Swap(nil)
+	a.idle.drop(nil)
+	if program != nil {
+		program.close()
 	}
 	_ = a.spec.Guest.Close() // directories that were only read; nothing to be told
-}
-
-// dropIdle closes the instances that wait to be reused. Called with mu held.
-func (a *App) dropIdle() {
-	for _, instance := range a.idle {
-		instance.Close()
-	}
-	a.idle = nil
 }
 
 // acquire counts an invocation in. It never blocks.
@@ -225,65 +170,52 @@ const (
 	reused                 // as the request before left it, which is what the app wants
 )
 
-// take returns an instance to run in, the program it is of, and in what state it is.
-func (a *App) take(ctx context.Context, t *wasmedge.Thread) (*wasmedge.Instance, *Program, origin, error) {
+// take returns an instance to run in and in what state it is.
+func (a *App) take(w *worker) (*cell, origin, error) {
 	for {
-		p, instance, err := a.current(ctx)
+		p := a.program.Load()
+		if p == nil {
+			if err := a.await(w); err != nil {
+				return nil, bare, err
+			}
+			continue
+		}
+		c := a.idle.take(int(w.home.Load()))
 		switch {
-		case err != nil:
-			return nil, nil, bare, err
-		case instance != nil && a.spec.Reuse:
-			return instance, p, reused, nil
-		case instance != nil:
-			return instance, p, restored, nil
-		}
-		from := bare
-		if template := p.template.Load(); template != nil && !a.spec.Reuse {
-			from = restored
-			instance, err = t.InstantiateFrom(template)
-		} else {
-			instance, err = t.Instantiate(p.Module)
-		}
-		if errors.Is(err, wasmedge.ErrClosed) {
-			continue // replaced in between by a better one
-		}
-		return instance, p, from, err
-	}
-}
-
-// current returns the program, which it loads first if need be, and an idle instance when there is one.
-func (a *App) current(ctx context.Context) (*Program, *wasmedge.Instance, error) {
-	for {
-		program, instance, loading := a.look()
-		if program != nil {
-			return program, instance, nil
-		}
-		if err := wait(ctx, loading); err != nil {
-			return nil, nil, err
+		case c == nil:
+			c, from, err := w.make(a, p)
+			if errors.Is(err, wasmedge.ErrClosed) {
+				continue // replaced in between by a better one
+			}
+			return c, from, err
+		case c.program != p:
+			c.close()
+		case a.spec.Reuse:
+			return c, reused, nil
+		default:
+			return c, restored, nil
 		}
 	}
 }
 
-// look returns the program and maybe an idle instance, else the load to wait for.
-func (a *App) look() (*Program, *wasmedge.Instance, *load) {
+// await has the program loaded and waits for it, without the core.
+func (a *App) await(w *worker) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.program == nil {
-		if a.loading == nil {
-			a.loading = &load{done: make(chan struct{})}
-			go a.load(a.loading)
-		}
-		return nil, nil, a.loading
+	if a.program.Load() != nil {
+		a.mu.Unlock()
+		return nil
 	}
-	last := len(a.idle) - 1
-	if last < 0 {
-		return a.program, nil, nil
+	if a.loading == nil {
+		a.loading = &load{done: make(chan struct{})}
+		go a.load(a.loading)
 	}
-	instance := a.idle[last]
-	a.idle[last] = nil
-	a.idle = a.idle[:last]
-	a.taken.Store(true)
-	return a.program, instance, nil
+	loading := a.loading
+	a.mu.Unlock()
+	if w.core != nil {
+		w.core.Leave()
+		defer w.core.Return()
+	}
+	return wait(w.life, loading)
 }
 
 // load runs Spec.Load. An app that has been unloaded meanwhile does not keep the program.
@@ -302,7 +234,7 @@ func (a *App) load(l *load) {
 		program.close()
 		err = scheduler.ErrRetired
 	case err == nil:
-		a.program = program
+		a.program.Store(program)
 	}
 	a.loading = nil
 	a.mu.Unlock()
@@ -326,56 +258,38 @@ func wait(ctx context.Context, l *load) error {
 
 // put gives an instance back after a call. One that is in a known state again is kept for the next request: as it is when
 // the app wants that, else reset to its template, which put reports.
-func (a *App) put(instance *wasmedge.Instance, end ending) (reset bool) {
+func (a *App) put(w *worker, c *cell, end ending, now int64) (reset bool) {
 	switch {
 	case a.spec.Reuse && end == returned:
-		if a.keep(instance) {
+		c.measure()
+		if a.keep(w, c, now) {
 			return false
 		}
-	case !a.spec.Reuse && end != broken && instance.Resettable() && instance.Reset() == nil:
-		if a.keep(instance) {
+	case !a.spec.Reuse && end != broken && c.instance.Resettable() && c.instance.Reset() == nil:
+		if a.keep(w, c, now) {
 			return true
 		}
 	}
-	instance.Close()
+	c.close()
 	return false
 }
 
-func (a *App) keep(instance *wasmedge.Instance) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.idle) >= maxIdle || a.program == nil || !instance.Of(a.program.Module) {
+// keep keeps an instance of the current program for later. An instance that is put away while the program is replaced may
+// have escaped who dropped the others, so keep looks again.
+func (a *App) keep(w *worker, c *cell, now int64) bool {
+	if a.program.Load() != c.program || !a.idle.put(int(w.home.Load()), c, now) {
 		return false
 	}
-	a.idle = append(a.idle, instance)
-	a.taken.Store(true)
-	if a.janitor == nil {
-		a.janitor = time.AfterFunc(idleTime, a.shrink)
+	if current := a.program.Load(); current != c.program {
+		a.idle.drop(current)
 	}
 	return true
 }
 
-// shrink closes half of the idle instances, and all of them in the end, when none was used for a while.
-func (a *App) shrink() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.taken.Swap(false) {
-		for _, instance := range a.idle[len(a.idle)/2:] {
-			instance.Close()
-		}
-		clear(a.idle[len(a.idle)/2:])
-		a.idle = a.idle[:len(a.idle)/2]
-	}
-	if len(a.idle) == 0 {
-		a.janitor = nil
-		return
-	}
-	a.janitor.Reset(idleTime)
-}
-
 // Function is one function of a deployed version: what the router finds and the scheduler runs.
 type Function struct {
-	app *App
+	app   *App
+	index int // among the app's functions
 	FunctionSpec
 }
 

@@ -92,8 +92,13 @@ func open(dir string) (err error) {
 // build compiles a build of the guest and returns what loads it; more are further compiler flags.
 func build(t *testing.T, answer int, more ...string) func() (*pool.Program, error) {
 	t.Helper()
-	path := testutil.BuildCFile(t, filepath.Join("testdata", "guest.c"),
-		append(append(testutil.Freestanding(), fmt.Sprintf("-DANSWER=%d", answer)), more...)...)
+	return loader(t, testutil.BuildCFile(t, filepath.Join("testdata", "guest.c"),
+		append(append(testutil.Freestanding(), fmt.Sprintf("-DANSWER=%d", answer)), more...)...))
+}
+
+// loader checks and compiles a module and returns what loads it.
+func loader(t testing.TB, path string) func() (*pool.Program, error) {
+	t.Helper()
 	checked, err := gate.Check(testutil.Read(t, path), gate.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)

@@ -29,22 +29,15 @@ func (e *startError) Error() string {
 // Unwrap returns the cause.
 func (e *startError) Unwrap() error { return e.cause }
 
-// result turns what came out of a call into the invocation's result. killed says why a guest was killed at its limit.
-func (w *worker) result(fn *Function, out hostfn.Output, err error, killed string) invoke.Result {
-	if out.Err == nil {
-		return invoke.Result{Status: out.Status, Headers: headerList(out.Headers), Body: out.Body}
-	}
-	return invoke.Result{Err: w.failure(fn, out, err, killed)}
-}
-
-func (w *worker) failure(fn *Function, out hostfn.Output, err error, killed string) error {
+// failure turns what came out of a call that did not end well into the invocation's error.
+func (w *worker) failure(fn *Function, out hostfn.Output, err error) error {
 	var trap *wasmedge.Trap
 	var ready *invoke.Error
 	switch {
 	case errors.As(err, &ready):
 		return ready
 	case errors.Is(out.Err, invoke.ErrTimeout):
-		return &invoke.Error{Kind: invoke.ErrTimeout, Detail: killed, Cause: out.Err}
+		return &invoke.Error{Kind: invoke.ErrTimeout, Detail: w.killed(fn), Cause: out.Err}
 	case errors.Is(out.Err, invoke.ErrDraining):
 		return &invoke.Error{Kind: invoke.ErrDraining, Cause: out.Err}
 	case errors.Is(err, wasmedge.ErrTooManyMemories):

@@ -28,7 +28,8 @@ func TestStreamEndsWithTheTimeout(t *testing.T) {
 				seen = inv.Deadline
 				return nil
 			}
-			if err := stream(inv, row.until)(200, []hostfn.Header{{Name: "A", Value: "b"}}, []byte("part")); err != nil {
+			w := &worker{inv: inv, until: row.until}
+			if err := w.part(200, []hostfn.Header{{Name: "A", Value: "b"}}, []byte("part")); err != nil {
 				t.Fatal(err)
 			}
 			if !seen.Equal(row.want) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
@@ -21,175 +21,147 @@ const recycleBytes = 16 << 10
 // errReturned is the cause of a failed call whose entry returned a number other than 0.
 var errReturned = errors.New("the function returned an error")
 
-// Pool makes the workers that run guests.
-type Pool struct {
-	engine *wasmedge.Engine
-	logger *slog.Logger
-	hooks  Hooks
-
-	mu      sync.Mutex
-	workers map[*worker]struct{} // guarded by mu
-}
-
-// Hooks are told what the pool does. They must not block; a nil one is not called.
-type Hooks struct {
-	ColdStart func()                   // an instance was made and started the long way
-	Restored  func(took time.Duration) // an instance was put back to its template
-}
-
-// New returns a pool over the engine.
-func New(engine *wasmedge.Engine, logger *slog.Logger, hooks Hooks) *Pool {
-	if hooks.ColdStart == nil {
-		hooks.ColdStart = func() {}
-	}
-	if hooks.Restored == nil {
-		hooks.Restored = func(time.Duration) {}
-	}
-	return &Pool{engine: engine, logger: logger, hooks: hooks, workers: make(map[*worker]struct{})}
-}
-
-var _ scheduler.Threads = (*Pool)(nil)
-
-// Go implements scheduler.Threads.
-func (p *Pool) Go(work func(scheduler.Runner)) error {
-	return p.engine.Go(func(t *wasmedge.Thread) {
-		w := &worker{pool: p, thread: t}
-		p.mu.Lock()
-		p.workers[w] = struct{}{}
-		p.mu.Unlock()
-		defer p.forget(w)
-		work(w)
-	})
-}
-
-func (p *Pool) forget(w *worker) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.workers, w)
-}
-
-// KillAll ends every invocation that runs now; each is answered with an error of that kind.
-func (p *Pool) KillAll(kind error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for w := range p.workers {
-		w.expireCurrent(kind)
-	}
-}
-
-// Try makes one instance of the app, starts it up and gives it back: what a deploy does before it switches over. Nothing
-// but the start-up of the guest runs.
-func (p *Pool) Try(ctx context.Context, app *App) error {
-	result := make(chan error, 1)
-	err := p.Go(func(r scheduler.Runner) {
-		w := r.(*worker) //nolint:forcetypeassert // Go hands out nothing else
-		result <- w.try(ctx, app)
-	})
-	if err != nil {
-		return err
-	}
-	return <-result
-}
-
-// worker runs invocations on one guest thread.
+// worker runs invocations on one guest thread. What it needs for each of them it keeps for the next.
 type worker struct {
 	pool   *Pool
 	thread *wasmedge.Thread
-	used   *usedInstance // what the invocation before left to be tidied by Recycle
+	home   atomic.Int32 // the core whose idle instances it takes first
+	last   used         // what the invocation before left to be tidied by Recycle
+
+	// Of the invocation that runs; for the thread alone.
+	inv      *invoke.Invocation
+	core     hostfn.Core // nil when it has none to leave
+	until    time.Time   // when its clock runs out
+	byCaller bool        // until is the deadline that its caller gave
+	stack    [1]uint64
+	stream   func(status int, headers []hostfn.Header, part []byte) error // part
+
+	ends atomic.Int64 // until as a moment; never when nothing runs. Written by the thread with mu held
 
 	mu      sync.Mutex
-	serial  uint64          // guarded by mu: number of the invocation that runs, so that a late timer finds another
-	ticket  wasmedge.Ticket // guarded by mu: of the call in progress or the next
-	active  bool            // guarded by mu
+	life    *life           // replaced by the thread only, while nothing runs
+	ticket  wasmedge.Ticket // guarded by mu: of the call in progress or the last one
 	expired error           // guarded by mu: why the invocation is to end
-	ends    time.Time       // guarded by mu: when the clock of the invocation runs out
-	cancel  context.CancelCauseFunc
+}
+
+var _ scheduler.Runner = (*worker)(nil)
+
+func newWorker(p *Pool, t *wasmedge.Thread) *worker {
+	w := &worker{pool: p, thread: t, life: new(life)}
+	w.home.Store(p.made.Add(1) - 1)
+	w.ends.Store(never)
+	w.stream = w.part
+	return w
 }
 
 // Run implements scheduler.Runner.
 func (w *worker) Run(inv *invoke.Invocation) invoke.Result {
 	inv.Stamps.Picked = time.Now()
 	fn := inv.Target.(*Function) //nolint:forcetypeassert // the daemon's router holds nothing else
-	limit, kill := w.limit(inv, fn)
-	ctx, end := w.begin(limit)
-	defer end()
-	env := fn.app.envs.Get().(*hostfn.Env) //nolint:forcetypeassert // the pool's New makes nothing else
-	err := w.call(ctx, inv, fn, env)
+	w.begin(w.limit(inv, fn))
+	s := fn.app.seats.Get().(*seat) //nolint:forcetypeassert // the pool's New makes nothing else
+	w.inv, s.request.inv = inv, inv
+	err := w.call(inv, fn, s)
 	inv.Stamps.Ended = time.Now()
-	out := env.Finish(err)
-	result := w.result(fn, out, err, kill)
-	if failed := fn.app.spec.Failed; failed != nil && result.Err != nil {
-		failed(inv, result.Err)
+	w.finish()
+	out := s.env.Finish(err)
+	w.inv, s.request.inv = nil, nil
+	if out.Err != nil {
+		return w.failed(inv, fn, s, out, err)
 	}
+	result := invoke.Result{Status: out.Status, Headers: s.list(out.Headers), Body: out.Body}
 	if cap(out.Body) <= recycleBytes {
-		result.Body = append([]byte(nil), result.Body...)
-		fn.app.envs.Put(env)
+		result.Body = append([]byte(nil), out.Body...)
+		fn.app.seats.Put(s)
 	}
 	return result
 }
 
-// limit returns how long the invocation may run from now, and what to say when it is killed for that.
-func (w *worker) limit(inv *invoke.Invocation, fn *Function) (time.Duration, string) {
-	timeout := fn.app.spec.Timeout
-	if !inv.Deadline.IsZero() {
-		if left := time.Until(inv.Deadline); left < timeout {
-			return left, "killed at the deadline that its caller gave"
-		}
+// failed is the end of an invocation that did not end well.
+func (w *worker) failed(inv *invoke.Invocation, fn *Function, s *seat, out hostfn.Output, err error) invoke.Result {
+	result := invoke.Result{Err: w.failure(fn, out, err)}
+	if cap(out.Body) <= recycleBytes {
+		fn.app.seats.Put(s)
 	}
-	return timeout, fmt.Sprintf("killed after %v, the app's limits.timeout", timeout)
+	if failed := fn.app.spec.Failed; failed != nil {
+		failed(inv, result.Err)
+	}
+	return result
 }
 
-// begin starts the clock of an invocation. ctx ends when it is to end; end stops the clock.
-func (w *worker) begin(limit time.Duration) (ctx context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
+// limit returns when the invocation is to end: it has been picked now.
+func (w *worker) limit(inv *invoke.Invocation, fn *Function) (until time.Time, byCaller bool) {
+	until = inv.Stamps.Picked.Add(fn.app.spec.Timeout)
+	if !inv.Deadline.IsZero() && inv.Deadline.Before(until) {
+		return inv.Deadline, true
+	}
+	return until, false
+}
+
+// killed says why an invocation was killed at its end.
+func (w *worker) killed(fn *Function) string {
+	if w.byCaller {
+		return "killed at the deadline that its caller gave"
+	}
+	return fmt.Sprintf("killed after %v, the app's limits.timeout", fn.app.spec.Timeout)
+}
+
+// begin starts the clock of an invocation.
+func (w *worker) begin(until time.Time, byCaller bool) {
+	w.until, w.byCaller = until, byCaller
+	ends := w.pool.watch.moment(until)
 	w.mu.Lock()
-	w.serial++
-	serial := w.serial
-	w.active, w.expired, w.cancel = true, nil, cancel
-	w.ends = time.Now().Add(limit)
-	w.ticket = w.thread.Next()
+	w.expired, w.ticket = nil, 0
+	w.ends.Store(ends)
 	w.mu.Unlock()
-	timer := time.AfterFunc(limit, func() { w.expire(serial, invoke.ErrTimeout) })
-	return ctx, func() {
-		timer.Stop()
-		w.mu.Lock()
-		w.active, w.cancel = false, nil
-		w.mu.Unlock()
-		cancel(nil)
+	w.pool.watch.expect(ends)
+}
+
+// finish stops the clock.
+func (w *worker) finish() {
+	w.mu.Lock()
+	w.ends.Store(never)
+	w.mu.Unlock()
+	if !w.life.over() {
+		w.life = new(life)
 	}
 }
 
-// expire ends invocation number serial if it still runs.
-func (w *worker) expire(serial uint64, why error) {
+// expire ends what runs if its time was over at that moment.
+func (w *worker) expire(now int64, why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.serial == serial {
-		w.expireLocked(why)
+	if w.ends.Load() <= now {
+		w.end(why)
 	}
 }
 
-// expireCurrent ends whatever runs now.
-func (w *worker) expireCurrent(why error) {
+// kill ends whatever runs now.
+func (w *worker) kill(why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.expireLocked(why)
+	if w.ends.Load() != never {
+		w.end(why)
+	}
 }
 
-// expireLocked ends the invocation: host functions through its context, the guest by a kill. Called with mu held.
-func (w *worker) expireLocked(why error) {
-	if !w.active || w.expired != nil {
+// end ends the invocation: host functions through its context, the guest by a kill. Called with mu held.
+func (w *worker) end(why error) {
+	if w.expired != nil {
 		return
 	}
 	w.expired = why
-	w.cancel(why)
+	w.life.end(why)
 	w.thread.Kill(w.ticket, why)
 }
 
 // enter calls one function of an instance unless the invocation has expired.
 func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *hostfn.Env, stack []uint64) error {
 	w.mu.Lock()
-	w.ticket = w.thread.Next()
 	expired := w.expired
+	if expired == nil {
+		w.ticket = w.thread.Next()
+	}
 	w.mu.Unlock()
 	if expired != nil {
 		return &wasmedge.Trap{Kind: wasmedge.TrapKilled, Cause: expired}
@@ -198,42 +170,64 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 }
 
 // instance returns a started instance.
-func (w *worker) instance(ctx context.Context, app *App, env *hostfn.Env) (*wasmedge.Instance, *Program, error) {
-	instance, program, from, err := app.take(ctx, w.thread)
+func (w *worker) instance(app *App, env *hostfn.Env) (*cell, error) {
+	c, from, err := app.take(w)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	switch from {
 	case bare:
 		w.pool.hooks.ColdStart()
-		if err = w.startUp(ctx, program.StartUp, instance, env); err == nil && !app.spec.Reuse {
-			err = program.capture(instance)
+		if err = w.startUp(c, env); err == nil && !app.spec.Reuse {
+			err = c.program.capture(c.instance)
 		}
+		w.pool.room()
 	case restored:
-		if program.Restore != "" {
-			err = w.startUp(ctx, []string{program.Restore}, instance, env)
+		if c.program.Restore != "" {
+			err = w.restore(c, env)
 		}
 	case reused:
 	}
 	if err != nil {
-		instance.Close()
-		return nil, nil, err
+		c.close()
+		return nil, err
 	}
-	return instance, program, nil
+	return c, nil
 }
 
-// startUp calls exports of type () -> () as calls of their own, with no request to see.
-func (w *worker) startUp(ctx context.Context, names []string, instance *wasmedge.Instance, env *hostfn.Env) error {
-	for _, name := range names {
-		fn, err := instance.Func(name, wasmedge.FuncType{})
+// startUp starts an instance.
+func (w *worker) startUp(c *cell, env *hostfn.Env) error {
+	for _, name := range c.program.StartUp {
+		fn, err := c.instance.Func(name, wasmedge.FuncType{})
 		if err != nil {
 			return err
 		}
-		env.Begin(ctx, nil)
-		err = w.enter(instance, fn, env, nil)
-		if out := env.Finish(err); out.Err != nil {
-			return &startError{export: name, guest: out.GuestError, cause: out.Err}
+		if err := w.prepare(name, c, fn, env); err != nil {
+			return err
 		}
+	}
+	c.measure()
+	c.program.bytes.Store(c.bytes)
+	return nil
+}
+
+// restore tells the guest that it is in its template's state.
+func (w *worker) restore(c *cell, env *hostfn.Env) (err error) {
+	if c.restore == nil {
+		if c.restore, err = c.instance.Func(c.program.Restore, wasmedge.FuncType{}); err != nil {
+			return err
+		}
+	}
+	return w.prepare(c.program.Restore, c, c.restore, env)
+}
+
+// prepare calls an export of type () -> () as a call of its own, with no request to see.
+func (w *worker) prepare(name string, c *cell, fn *wasmedge.Func, env *hostfn.Env) error {
+	env.Begin(w.life, nil)
+	env.RunOn(w.core)
+	err := w.enter(c.instance, fn, env, nil)
+	if out := env.Finish(err); out.Err != nil {
+		return &startError{export: name, guest: out.GuestError, cause: out.Err}
 	}
 	return nil
 }
@@ -244,17 +238,17 @@ func (w *worker) try(ctx context.Context, app *App) error {
 		return err
 	}
 	defer app.release()
-	limited, end := w.begin(app.spec.Timeout)
-	defer end()
-	stop := context.AfterFunc(ctx, func() { w.expireCurrent(context.Cause(ctx)) })
+	w.begin(time.Now().Add(app.spec.Timeout), false)
+	defer w.finish()
+	stop := context.AfterFunc(ctx, func() { w.kill(context.Cause(ctx)) })
 	defer stop()
-	instance, program, err := w.instance(limited, app, app.spec.Guest.NewEnv())
+	c, err := w.instance(app, app.spec.Guest.NewEnv())
 	if err != nil {
 		return err
 	}
-	defer app.put(instance, returned)
+	defer func() { app.put(w, c, returned, w.pool.watch.moment(time.Now())) }()
 	for _, fn := range app.functions {
-		if _, err := instance.Func(fn.Entry, program.Entries[fn.Entry]); err != nil {
+		if _, err := c.entry(fn); err != nil {
 			return err
 		}
 	}
@@ -262,36 +256,36 @@ func (w *worker) try(ctx context.Context, app *App) error {
 }
 
 // call runs the function of an invocation in an instance of its app.
-func (w *worker) call(ctx context.Context, inv *invoke.Invocation, fn *Function, env *hostfn.Env) error {
-	instance, program, err := w.instance(ctx, fn.app, env)
+func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
+	c, err := w.instance(fn.app, s.env)
 	if err != nil {
 		return err
 	}
-	typ := program.Entries[fn.Entry]
-	entry, err := instance.Func(fn.Entry, typ)
+	entry, err := c.entry(fn)
 	if err != nil {
-		instance.Close()
+		c.close()
 		return err
 	}
-	env.Begin(ctx, &request{inv: inv})
+	s.env.Begin(w.life, &s.request)
+	s.env.RunOn(w.core)
 	if inv.Stream != nil {
-		env.OnOutput(stream(inv, w.until()))
+		s.env.OnOutput(w.stream)
 	}
-	var stack [1]uint64
+	w.stack[0] = 0
 	inv.Stamps.Started = time.Now()
-	err = w.enter(instance, entry, env, stack[:])
-	w.used = &usedInstance{app: fn.app, instance: instance, end: endingOf(err)}
-	if err == nil && len(typ.Results) == 1 && uint32(stack[0]) != 0 {
-		return fmt.Errorf("%w: %d", errReturned, int32(uint32(stack[0])))
+	err = w.enter(c.instance, entry.fn, s.env, w.stack[:])
+	w.last = used{app: fn.app, cell: c, end: endingOf(err)}
+	if err == nil && entry.result && uint32(w.stack[0]) != 0 {
+		return fmt.Errorf("%w: %d", errReturned, int32(uint32(w.stack[0])))
 	}
 	return err
 }
 
-// usedInstance is an instance after its call.
-type usedInstance struct {
-	app      *App
-	instance *wasmedge.Instance
-	end      ending
+// used is an instance after its call.
+type used struct {
+	app  *App
+	cell *cell
+	end  ending
 }
 
 // ending is how a call ended, for what may become of its instance.
@@ -304,11 +298,11 @@ const (
 )
 
 func endingOf(err error) ending {
-	var exit *wasmedge.ExitError
-	switch {
-	case err == nil:
+	if err == nil {
 		return returned
-	case errors.As(err, &exit):
+	}
+	var exit *wasmedge.ExitError
+	if errors.As(err, &exit) {
 		return exited
 	}
 	return broken
@@ -322,29 +316,28 @@ func (w *worker) Wake() { w.thread.Wake() }
 
 // Recycle implements scheduler.Runner.
 func (w *worker) Recycle() {
-	if used := w.used; used != nil {
-		w.used = nil
-		begun := time.Now()
-		if used.app.put(used.instance, used.end) {
-			w.pool.hooks.Restored(time.Since(begun))
-		}
+	last := w.last
+	if last.cell == nil {
+		return
+	}
+	w.last = used{}
+	begun := time.Now()
+	if last.app.put(w, last.cell, last.end, w.pool.watch.moment(begun)) {
+		w.pool.hooks.Restored(time.Since(begun))
 	}
 }
 
-// until returns when the invocation that runs now is ended.
-func (w *worker) until() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.ends
-}
-
-// stream hands parts of a growing response to the trigger. A kill cannot reach a guest that waits there for its client, so
-// the invocation's deadline, which ends that wait, is made until at the latest.
-func stream(inv *invoke.Invocation, until time.Time) func(int, []hostfn.Header, []byte) error {
-	return func(status int, headers []hostfn.Header, part []byte) error {
-		if inv.Deadline.IsZero() || until.Before(inv.Deadline) {
-			inv.Deadline = until
-		}
-		return inv.Stream(inv, status, headerList(headers), part)
+// part hands a part of a growing response to the trigger, without the core. A kill cannot reach a guest that waits there for
+// its client, so the invocation's deadline, which ends that wait, is made the end of its clock at the latest.
+func (w *worker) part(status int, headers []hostfn.Header, part []byte) error {
+	inv := w.inv
+	if inv.Deadline.IsZero() || w.until.Before(inv.Deadline) {
+		inv.Deadline = w.until
 	}
+	list := headerList(headers)
+	if w.core != nil {
+		w.core.Leave()
+		defer w.core.Return()
+	}
+	return inv.Stream(inv, status, list, part)
 }

@@ -1,0 +1,83 @@
+//go:build cgo
+
+package pool_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/pool"
+	"edged.dev/edge/edged/internal/scheduler"
+	"edged.dev/edge/hostfn"
+	"edged.dev/edge/internal/testutil"
+)
+
+// BenchmarkHello is a worker's part of a request to examples/hello: from the moment it has picked the invocation to the moment
+// it could pick the next, without queue and without HTTP. The allocations that are left belong to the answer, which
+// outlives the call.
+func BenchmarkHello(b *testing.B) {
+	path := testutil.BuildCFile(b, filepath.Join("..", "..", "..", "examples", "hello", "hello.c"),
+		append(testutil.Reactor(), "-I", filepath.Join("..", "..", "..", "sdk", "c"))...)
+	benchmark(b, path, "hello")
+}
+
+// BenchmarkEmpty is the same with a guest that only writes one byte.
+func BenchmarkEmpty(b *testing.B) {
+	benchmark(b, testutil.BuildCFile(b, filepath.Join("testdata", "guest.c"), append(testutil.Freestanding(), "-DANSWER=1")...), "version")
+}
+
+func benchmark(b *testing.B, path string, fn invoke.FunctionName) {
+	b.Helper()
+	guest, err := hostfn.NewApp(hostfn.AppOptions{Name: "app"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	app := pool.NewApp(pool.Spec{
+		App: "app", Guest: guest, Timeout: hang, Concurrency: 100, Load: loader(b, path),
+		Functions: []pool.FunctionSpec{{Name: fn, Entry: string(fn)}},
+	})
+	ran := make(chan error, 1)
+	err = world.pool.Go(func(r scheduler.Runner) { ran <- loop(b, r, app.Function(fn)) })
+	if err == nil {
+		err = <-ran
+	}
+	if err != nil {
+		b.Error(err)
+	}
+	app.Retire()
+}
+
+// loop is what a worker does, without a queue.
+func loop(b *testing.B, r scheduler.Runner, target *pool.Function) error {
+	b.Helper()
+	inv := &invoke.Invocation{
+		App: "app", Function: "hello", Source: invoke.SourceHTTP, Target: target, Stamps: invoke.Stamps{Arrived: time.Now()},
+		Request: invoke.Request{
+			Method: "GET", Path: "/hello", RawQuery: "name=you", Proto: "HTTP/1.1", Host: "localhost", Remote: "127.0.0.1:5000",
+			Route: "/hello", Headers: []invoke.Header{{Name: "Host", Value: "localhost"}, {Name: "Accept", Value: "*/*"}},
+		},
+	}
+	once := func() error {
+		if err := target.Acquire(); err != nil {
+			return err
+		}
+		result := r.Run(inv)
+		target.Release()
+		r.Recycle()
+		return result.Err
+	}
+	for range 100 { // the template, an instance of it, and what the reset has to learn
+		if err := once(); err != nil {
+			return err
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := once(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
