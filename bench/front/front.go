@@ -196,7 +196,7 @@ func take(data []byte, call *hostabi.Call) (int, error) {
 	if len(data) < end+4+length {
 		return 0, nil
 	}
-	call.Reset(hostabi.SplitQuery(target), data[end+4:end+4+length])
+	call.Reset(target, data[end+4:end+4+length])
 	return end + 4 + length, nil
 }
 

@@ -38,7 +38,7 @@ func serveThreads(handler Handler) error {
 			return
 		}
 		defer calls.Put(call)
-		call.Reset([]byte(r.URL.RawQuery), body)
+		call.Reset([]byte(r.URL.RequestURI()), body)
 		answer(w, call, handler(call))
 	}
 	listener, err := Listen(context.Background())

@@ -14,6 +14,7 @@ const (
 
 // Call is one request and what a guest answers. A Call can be used again after Reset; it is for one goroutine at a time.
 type Call struct {
+	Entry  []byte // export that is called: the last segment of the target's path
 	Query  []byte // of the request's target, without "?"
 	Body   []byte // of the request
 	Fields []byte // of the response, whole header lines
@@ -21,9 +22,10 @@ type Call struct {
 	Failed []byte // text of a call that has failed; nil when it has not
 }
 
-// Reset makes the call ready for the next request and keeps its memory.
-func (c *Call) Reset(query, body []byte) {
-	c.Query, c.Body = query, body
+// Reset makes the call ready for the next request, of that target, and keeps its memory.
+func (c *Call) Reset(target, body []byte) {
+	path, query, _ := bytes.Cut(target, []byte("?"))
+	c.Entry, c.Query, c.Body = path[bytes.LastIndexByte(path, '/')+1:], query, body
 	c.Fields, c.Out, c.Failed = c.Fields[:0], c.Out[:0], nil
 }
 
@@ -66,9 +68,3 @@ func (c *Call) Header(name, value []byte) int32 {
 
 // Fail is error.
 func (c *Call) Fail(text []byte) { c.Failed = append([]byte{}, text...) }
-
-// SplitQuery returns the query of a request's target.
-func SplitQuery(target []byte) []byte {
-	_, query, _ := bytes.Cut(target, []byte("?"))
-	return query
-}

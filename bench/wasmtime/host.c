@@ -13,7 +13,6 @@ struct bench_host {
 	wasm_engine_t *engine;
 	wasmtime_module_t *module;
 	wasmtime_instance_pre_t *pre;
-	char entry[64];
 	int command;
 };
 
@@ -192,7 +191,7 @@ static int link_imports(bench_host *host, wasmtime_linker_t *linker, char text[2
 	return error == NULL ? 0 : explain(error, NULL, text);
 }
 
-bench_host *bench_host_new(const uint8_t *wasm, size_t len, const char *entry, int command, int64_t keep_resident, char text[256])
+bench_host *bench_host_new(const uint8_t *wasm, size_t len, int command, int64_t keep_resident, char text[256])
 {
 	bench_host *host = calloc(1, sizeof *host);
 	wasm_config_t *config = wasm_config_new();
@@ -205,7 +204,6 @@ bench_host *bench_host_new(const uint8_t *wasm, size_t len, const char *entry, i
 		wasmtime_pooling_allocation_strategy_set(config, pool);
 		wasmtime_pooling_allocation_config_delete(pool);
 	}
-	snprintf(host->entry, sizeof host->entry, "%s", entry);
 	host->command = command;
 	host->engine = wasm_engine_new_with_config(config);
 	wasmtime_error_t *error = wasmtime_module_new(host->engine, wasm, len, &host->module);
@@ -229,14 +227,14 @@ bench_host *bench_host_new(const uint8_t *wasm, size_t len, const char *entry, i
 }
 
 /* Calls an export without parameters. */
-static int enter(wasmtime_context_t *context, wasmtime_instance_t *instance, const char *name, int must, bench_call *call)
+static int enter(wasmtime_context_t *context, wasmtime_instance_t *instance, const char *name, size_t len, int must, bench_call *call)
 {
 	wasmtime_extern_t item;
 	wasm_trap_t *trap = NULL;
 	wasmtime_val_raw_t result = { 0 };
-	if (!wasmtime_instance_export_get(context, instance, name, strlen(name), &item) || item.kind != 0) {
+	if (!wasmtime_instance_export_get(context, instance, name, len, &item) || item.kind != 0) {
 		if (must)
-			snprintf(call->text, sizeof call->text, "no export %s", name);
+			snprintf(call->text, sizeof call->text, "no export %.*s", (int)len, name);
 		return must ? -1 : 0;
 	}
 	wasmtime_error_t *error = wasmtime_func_call_unchecked(context, &item.of.func, &result, 1, &trap);
@@ -247,7 +245,7 @@ static int enter(wasmtime_context_t *context, wasmtime_instance_t *instance, con
 	return 0;
 }
 
-int bench_host_run(bench_host *host, bench_call *call, const uint8_t *query, size_t query_len, const uint8_t *body, size_t body_len)
+int bench_host_run(bench_host *host, bench_call *call, const char *entry, size_t entry_len, const uint8_t *query, size_t query_len, const uint8_t *body, size_t body_len)
 {
 	running r = { .call = call };
 	call->query = query, call->query_len = query_len;
@@ -270,9 +268,9 @@ int bench_host_run(bench_host *host, bench_call *call, const uint8_t *query, siz
 		result = -1;
 	} else {
 		r.memory = memory.of.memory;
-		result = host->command ? 0 : enter(context, &instance, "_initialize", 0, call);
-		if (result == 0)
-			result = enter(context, &instance, host->entry, 1, call);
+		result = host->command ? enter(context, &instance, "_start", 6, 1, call) : enter(context, &instance, "_initialize", 11, 0, call);
+		if (result == 0 && !host->command)
+			result = enter(context, &instance, entry, entry_len, 1, call);
 	}
 	wasmtime_store_delete(store);
 	call->query = call->body = NULL;

@@ -18,9 +18,9 @@ typedef struct {
 } bench_call;
 
 /* Compiles a module; NULL with a message in text. keep_resident is of the pooling allocator, negative for none of it. */
-bench_host *bench_host_new(const uint8_t *wasm, size_t len, const char *entry, int command, int64_t keep_resident, char text[256]);
+bench_host *bench_host_new(const uint8_t *wasm, size_t len, int command, int64_t keep_resident, char text[256]);
 
 /* Makes an instance, runs the entry, drops the instance. 0 when the guest answered or said that it failed. */
-int bench_host_run(bench_host *host, bench_call *call, const uint8_t *query, size_t query_len, const uint8_t *body, size_t body_len);
+int bench_host_run(bench_host *host, bench_call *call, const char *entry, size_t entry_len, const uint8_t *query, size_t query_len, const uint8_t *body, size_t body_len);
 
 #endif

@@ -24,7 +24,6 @@ var ErrEngine = errors.New("wasmtime")
 
 // Options say how a module is run.
 type Options struct {
-	Entry    string // export that is called; _initialize goes before it where there is one
 	Command  bool   // a program with WASI by wasmtime itself; else its WASI imports answer that nothing is open
 	OnDemand bool   // instances are mapped and unmapped; else they come from the pooling allocator
 	Resident int    // pooling allocator: bytes of a memory that are zeroed by hand when it is given back, the rest by the kernel
@@ -38,8 +37,6 @@ type Host struct {
 
 // New compiles a module.
 func New(wasm []byte, options Options) (*Host, error) {
-	entry := C.CString(options.Entry)
-	defer C.free(unsafe.Pointer(entry))
 	var text [256]C.char
 	resident := C.int64_t(options.Resident)
 	if options.OnDemand {
@@ -53,14 +50,14 @@ func New(wasm []byte, options Options) (*Host, error) {
 	if len(wasm) == 0 {
 		return nil, fmt.Errorf("%w: the module is empty", ErrEngine)
 	}
-	host := C.bench_host_new((*C.uint8_t)(&wasm[0]), C.size_t(len(wasm)), entry, command, resident, &text[0])
+	host := C.bench_host_new((*C.uint8_t)(&wasm[0]), C.size_t(len(wasm)), command, resident, &text[0])
 	if host == nil {
 		return nil, fmt.Errorf("%w: %s", ErrEngine, C.GoString(&text[0]))
 	}
 	return &Host{host: host}, nil
 }
 
-// Run makes an instance, calls the entry and drops the instance. Any goroutine may call it, several at once.
+// Run makes an instance, calls _initialize where there is one and the call's entry, or a command's _start, and drops the instance. Any goroutine may call it, several at once.
 func (h *Host) Run(call *hostabi.Call) error {
 	c, _ := h.calls.Get().(*C.bench_call)
 	if c == nil {
@@ -69,9 +66,10 @@ func (h *Host) Run(call *hostabi.Call) error {
 		c = (*C.bench_call)(C.calloc(1, C.sizeof_bench_call))
 	}
 	defer h.calls.Put(c)
-	// SAFETY: the call reads query and body and forgets them before it returns.
-	query, body := unsafe.SliceData(call.Query), unsafe.SliceData(call.Body)
-	if C.bench_host_run(h.host, c, (*C.uint8_t)(query), C.size_t(len(call.Query)), (*C.uint8_t)(body), C.size_t(len(call.Body))) != 0 {
+	// SAFETY: the call reads entry, query and body and forgets them before it returns.
+	entry, query, body := unsafe.SliceData(call.Entry), unsafe.SliceData(call.Query), unsafe.SliceData(call.Body)
+	if C.bench_host_run(h.host, c, (*C.char)(unsafe.Pointer(entry)), C.size_t(len(call.Entry)),
+		(*C.uint8_t)(query), C.size_t(len(call.Query)), (*C.uint8_t)(body), C.size_t(len(call.Body))) != 0 {
 		return fmt.Errorf("%w: %s", ErrEngine, C.GoString(&c.text[0]))
 	}
 	// SAFETY: out and fields have that many bytes until the next call with c, and c is this call's.

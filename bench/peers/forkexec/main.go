@@ -1,5 +1,5 @@
 // Command forkexec starts a program for every request: the isolation of a process, as CGI has it. The program gets the
-// query as its argument and the body as standard input; what it writes is the response.
+// last segment of the path as its argument and the body as standard input; what it writes is the response.
 package main
 
 import (
@@ -21,7 +21,7 @@ func serve(context.Context) error {
 	kind := flag.String("front", front.Loop, "serve by gnet's loop or by net/http: `KIND`")
 	flag.Parse()
 	return front.Serve(*kind, func(call *hostabi.Call) error {
-		command := exec.CommandContext(context.Background(), *program, string(call.Query))
+		command := exec.CommandContext(context.Background(), *program, string(call.Entry))
 		command.Env = []string{}
 		if len(call.Body) > 0 {
 			command.Stdin = bytes.NewReader(call.Body)

@@ -18,11 +18,11 @@ func main() { os.Exit(front.Main(serve)) }
 
 func serve(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/work/hello", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		write(w, []byte("hello, world\n"))
 	})
-	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/work/echo", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -30,7 +30,7 @@ func serve(ctx context.Context) error {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		write(w, body)
 	})
-	mux.HandleFunc("/fib", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/work/fib", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseUint(r.URL.RawQuery, 10, 32)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

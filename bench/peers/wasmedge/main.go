@@ -20,7 +20,6 @@ func main() { os.Exit(front.Main(serve)) }
 func serve(context.Context) error {
 	module := flag.String("module", "", "run the module in `FILE`")
 	compile := flag.String("compile", "", "compile the module ahead of time into `FILE` and end")
-	entry := flag.String("entry", "hello", "call the export `NAME`")
 	kind := flag.String("front", front.Loop, "serve by gnet's loop or by net/http: `KIND`")
 	flag.Parse()
 	wasmedge.SetLogErrorLevel()
@@ -34,7 +33,7 @@ func serve(context.Context) error {
 		}
 		return nil
 	}
-	h := &host{entry: *entry}
+	h := new(host)
 	ast, err := wasmedge.NewLoader().LoadFile(*module)
 	if err != nil {
 		return fmt.Errorf("load the module: %w", err)
@@ -48,8 +47,7 @@ func serve(context.Context) error {
 
 // host is the module. Workers are kept for ever: their host modules cost more to make than an instance.
 type host struct {
-	ast   *wasmedge.AST
-	entry string
+	ast *wasmedge.AST
 
 	mu   sync.Mutex
 	idle []*worker // guarded by mu
@@ -87,7 +85,7 @@ func (h *host) run(call *hostabi.Call) error {
 		return err
 	}
 	w.call = call
-	err = w.run(h.ast, h.entry)
+	err = w.run(h.ast, string(call.Entry))
 	h.mu.Lock()
 	h.idle = append(h.idle, w)
 	h.mu.Unlock()
@@ -130,7 +128,9 @@ func (w *worker) imports() *wasmedge.Module {
 		{"input_len", 0, 1, func(*wasmedge.Memory, []uint) int32 { return int32(len(w.call.Body)) }},
 		{"input_read", 3, 1, func(m *wasmedge.Memory, p []uint) int32 { return w.call.Read(uint32(p[0]), view(m, p[1], p[2])) }},
 		{"output_write", 2, 1, func(m *wasmedge.Memory, p []uint) int32 { return w.call.Write(view(m, p[0], p[1])) }},
-		{"output_header", 4, 1, func(m *wasmedge.Memory, p []uint) int32 { return w.call.Header(view(m, p[0], p[1]), view(m, p[2], p[3])) }},
+		{"output_header", 4, 1, func(m *wasmedge.Memory, p []uint) int32 {
+			return w.call.Header(view(m, p[0], p[1]), view(m, p[2], p[3]))
+		}},
 		{"meta_get", 4, 1, func(m *wasmedge.Memory, p []uint) int32 { return w.call.Meta(view(m, p[0], p[1]), view(m, p[2], p[3])) }},
 		{"error", 2, 0, func(m *wasmedge.Memory, p []uint) int32 { w.call.Fail(view(m, p[0], p[1])); return 0 }},
 	}

@@ -16,7 +16,6 @@ func main() { os.Exit(front.Main(serve)) }
 func serve(context.Context) error {
 	module := flag.String("module", "", "run the WebAssembly module in `FILE`")
 	var options wasmtime.Options
-	flag.StringVar(&options.Entry, "entry", "hello", "call the export `NAME`")
 	flag.BoolVar(&options.Command, "command", false, "the module is a WASI program")
 	flag.BoolVar(&options.OnDemand, "on-demand", false, "map a memory for each instance instead of taking it from a pool")
 	flag.IntVar(&options.Resident, "resident", 1<<20, "keep `BYTES` of a pooled memory resident")

@@ -26,14 +26,12 @@ type host struct {
 	runtime wazero.Runtime
 	module  wazero.CompiledModule
 	config  wazero.ModuleConfig
-	entry   string
 	command bool
 	idle    chan api.Module // of -reuse; nil without
 }
 
 func serve(ctx context.Context) error {
 	module := flag.String("module", "", "run the WebAssembly module in `FILE`")
-	entry := flag.String("entry", "hello", "call the export `NAME`")
 	command := flag.Bool("command", false, "the module is a WASI program")
 	reuse := flag.Bool("reuse", false, "keep instances from request to request")
 	kind := flag.String("front", front.Loop, "serve by gnet's loop or by net/http: `KIND`")
@@ -42,7 +40,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the module: %w", err)
 	}
-	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler()), entry: *entry, command: *command}
+	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler()), command: *command}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, h.runtime); err != nil {
 		return fmt.Errorf("make WASI: %w", err)
 	}
@@ -72,7 +70,11 @@ func (h *host) run(call *hostabi.Call) error {
 	if h.command {
 		return instance.Close(ctx)
 	}
-	result, err := instance.ExportedFunction(h.entry).Call(ctx)
+	function := instance.ExportedFunction(string(call.Entry))
+	if function == nil {
+		return fmt.Errorf("%w: no export %s", os.ErrNotExist, call.Entry)
+	}
+	result, err := function.Call(ctx)
 	if err == nil && result[0] != 0 && call.Failed == nil {
 		call.Fail([]byte("the guest has failed"))
 	}
