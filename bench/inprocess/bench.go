@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"edged.dev/edge/bench/inprocess/build"
+	"edged.dev/edge/bench/inprocess/contest"
+	"edged.dev/edge/bench/inprocess/engines"
+	"edged.dev/edge/bench/inprocess/report"
+	"edged.dev/edge/bench/inprocess/stats"
+	"edged.dev/edge/wasmedge"
+	"edged.dev/edge/wasmedge/aot"
+)
+
+// bench is what all benchmarks share.
+type bench struct {
+	folder *build.Folder
+	cpus   []int
+	quick  bool
+	rounds int // 0: the benchmark's own number
+	self   string
+	stderr io.Writer
+}
+
+// benchmarks returns every benchmark by its name.
+func benchmarks() map[string]func(context.Context, *bench) (*report.Table, error) {
+	return map[string]func(context.Context, *bench) (*report.Table, error){
+		"b2": freshRequest, "b2b": freshGoRequest, "b4": compute, "b8": preemption, "b19": scaling,
+	}
+}
+
+func order() []string { return []string{"b2", "b2b", "b4", "b8", "b19"} }
+
+func newBench(ctx context.Context, quick bool, rounds int, stderr io.Writer) (*bench, error) {
+	cpus, err := contest.CPUs()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	folder, err := build.Open(ctx, aot.O3)
+	return &bench{folder: folder, cpus: cpus, quick: quick, rounds: rounds, self: self, stderr: stderr}, err
+}
+
+// core is where a contestant of one thread runs: the last one, which the system uses least.
+func (b *bench) core() int { return b.cpus[len(b.cpus)-1] }
+
+// pick returns the first number, or the second when it is to be quick.
+func (b *bench) pick(full, quick int) int {
+	if b.quick {
+		return quick
+	}
+	return full
+}
+
+// contestant returns a contestant of this binary. cpu is below 0 for one that puts its threads on cores itself.
+func (b *bench) contestant(name string, setup engines.Setup, cpu int) (contest.Contestant, error) {
+	setup.CPUs = b.cpus
+	argument, err := setup.Argument()
+	return contest.Contestant{Name: name, Command: []string{b.self, contestantCommand, argument}, CPU: cpu}, err
+}
+
+// run starts the contestants, lets them take turns and ends them. rounds is the benchmark's own number of them.
+func (b *bench) run(ctx context.Context, name string, contestants []contest.Contestant, turns []contest.Turn, rounds int) (results [][]contest.Round, err error) {
+	if b.rounds > 0 {
+		rounds = b.rounds
+	}
+	field, err := contest.Start(ctx, contestants)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, field.Close()) }()
+	return field.Rounds(turns, rounds, func(done, total int) {
+		fmt.Fprintf(b.stderr, "%s: round %d of %d\n", name, done, total)
+	})
+}
+
+// summary is the middle of a turn's rounds. Times are of one operation, in nanoseconds.
+type summary struct {
+	ops                 int // of all rounds
+	wall, cpu, p50, p99 float64
+	spread              float64 // of wall
+	switches            float64 // of a round
+}
+
+func summarise(rounds []contest.Round) summary {
+	var wall, cpu, p50, p99, switches []float64
+	s := summary{}
+	for _, r := range rounds {
+		s.ops += r.Ops
+		wall, cpu = append(wall, r.PerOp()), append(cpu, r.CPUPerOp())
+		p50, p99 = append(p50, float64(r.P50)), append(p99, float64(r.P99))
+		switches = append(switches, float64(r.Switches))
+	}
+	s.wall, s.cpu, s.p50, s.p99 = stats.Median(wall), stats.Median(cpu), stats.Median(p50), stats.Median(p99)
+	s.spread, s.switches = stats.Spread(wall), stats.Median(switches)
+	return s
+}
+
+// percent writes a share.
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+// machine says what the numbers were taken on. The load average tells a busy machine from a quiet one.
+func (b *bench) machine(context.Context) string {
+	load := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(text))[:3], " ")
+	}
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range bytes.Lines(text) {
+			if name, value, ok := strings.Cut(string(line), ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	quick := ""
+	if b.quick {
+		quick = " A quick run: too few operations for conclusions."
+	}
+	return fmt.Sprintf("%s, %d cores, WasmEdge %s, %s; load average at the end %s.%s", model, len(b.cpus), wasmedge.Version(), runtime.Version(), load, quick)
+}

@@ -1,0 +1,142 @@
+// Package report writes what a benchmark found: a table and its verdicts as Markdown for readers, the same table as CSV for
+// programs.
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Verdict is one number that has a target.
+type Verdict struct {
+	What   string
+	Got    float64
+	Target float64
+	// AtLeast says that more is better; else less is.
+	AtLeast bool
+	Unit    string
+}
+
+// Met reports whether the target is reached.
+func (v Verdict) Met() bool {
+	if v.AtLeast {
+		return v.Got >= v.Target
+	}
+	return v.Got <= v.Target
+}
+
+// String returns the verdict as a sentence.
+func (v Verdict) String() string {
+	sign, outcome := "<=", "met"
+	if v.AtLeast {
+		sign = ">="
+	}
+	if !v.Met() {
+		outcome = "**missed**"
+	}
+	return fmt.Sprintf("%s: %.3g%s (target %s %.3g%s): %s", v.What, v.Got, v.Unit, sign, v.Target, v.Unit, outcome)
+}
+
+// Table is the outcome of one benchmark.
+type Table struct {
+	Name     string // of its files
+	Title    string
+	Notes    []string // what a reader must know to judge the numbers
+	Columns  []string
+	Rows     [][]string
+	Verdicts []Verdict
+}
+
+// Add appends a row; numbers are written with three significant digits.
+func (t *Table) Add(cells ...any) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = format(cell)
+	}
+	t.Rows = append(t.Rows, row)
+}
+
+func format(cell any) string {
+	number, ok := cell.(float64)
+	if !ok {
+		return fmt.Sprint(cell)
+	}
+	switch {
+	case number == 0:
+		return "-"
+	case number >= 100 || number <= -100:
+		return fmt.Sprintf("%.0f", number)
+	case number >= 10:
+		return fmt.Sprintf("%.1f", number)
+	default:
+		return fmt.Sprintf("%.2f", number)
+	}
+}
+
+// Markdown writes the whole table as a section.
+func (t *Table) Markdown(w io.Writer) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "## %s\n\n", t.Title)
+	widths := make([]int, len(t.Columns))
+	for _, row := range append([][]string{t.Columns}, t.Rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	line := func(cells []string) {
+		for i, cell := range cells {
+			fmt.Fprintf(&text, "| %s%s ", cell, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
+		}
+		text.WriteString("|\n")
+	}
+	line(t.Columns)
+	for _, width := range widths {
+		text.WriteString("|" + strings.Repeat("-", width+2))
+	}
+	text.WriteString("|\n")
+	for _, row := range t.Rows {
+		line(row)
+	}
+	for _, verdict := range t.Verdicts {
+		fmt.Fprintf(&text, "\n- %s", verdict)
+	}
+	if len(t.Verdicts) > 0 {
+		text.WriteString("\n")
+	}
+	for _, note := range t.Notes {
+		fmt.Fprintf(&text, "\n%s\n", note)
+	}
+	_, err := io.WriteString(w, text.String()+"\n")
+	return err
+}
+
+// CSV writes columns and rows.
+func (t *Table) CSV(w io.Writer) error {
+	writer := csv.NewWriter(w)
+	if err := writer.WriteAll(append([][]string{t.Columns}, t.Rows...)); err != nil {
+		return fmt.Errorf("write %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+// Save writes Name.md and Name.csv into a folder.
+func (t *Table) Save(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("write %s: %w", t.Name, err)
+	}
+	for suffix, write := range map[string]func(io.Writer) error{".md": t.Markdown, ".csv": t.CSV} {
+		var text strings.Builder
+		if err := write(&text); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, t.Name+suffix), []byte(text.String()), 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
