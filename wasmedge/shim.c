@@ -353,7 +353,7 @@ static void* keeper_main(void* unused) {
       thread == NULL ? NULL : edge_instantiate(thread, keeper.module, &keeper.host, 1, NULL, &error);
   void* function = instance == NULL ? NULL : edge_instance_function(instance, "keep", 4, NULL, 0, 0);
   if (function != NULL) {
-    edge_call(thread, instance, function, NULL, 0, 0);
+    edge_call(thread, instance, (uintptr_t)function, NULL, 0, 0);
     error = "the keeper returned";
   }
   keeper.error = error != NULL ? error : "cannot run the keeper";

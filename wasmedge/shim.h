@@ -82,9 +82,9 @@ void edge_thread_free(edge_thread* thread);
 preempt_slot* edge_thread_slot(edge_thread* thread);
 // edge_thread_values is where a call takes its parameters from and leaves its results, EDGE_MAX_VALUES of them.
 uint64_t* edge_thread_values(edge_thread* thread);
-// edge_call runs function of instance. types are the parameters' and then the results', as edge_instance_function has checked
-// them.
-edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
+// edge_call runs a function of instance, which is what edge_instance_function returned; a number, for Go looks every pointer
+// up that it hands to C. types are the parameters' and then the results', as edge_instance_function has checked them.
+edge_outcome edge_call(edge_thread* thread, edge_instance* instance, uintptr_t function, const uint8_t* types,
                        uint32_t parameters, uint32_t results);
 
 // These are functions of the table given to edge_open, for Go, which cannot call through a pointer.

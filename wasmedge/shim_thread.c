@@ -84,7 +84,7 @@ preempt_slot* edge_thread_slot(edge_thread* thread) { return &thread->slot; }
 
 uint64_t* edge_thread_values(edge_thread* thread) { return thread->values; }
 
-edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* function, const uint8_t* types,
+edge_outcome edge_call(edge_thread* thread, edge_instance* instance, uintptr_t function, const uint8_t* types,
                        uint32_t parameters, uint32_t results) {
   if (edge_slot != &thread->slot || edge_current != NULL) {
     return (edge_outcome){.code = EDGE_MISUSED};  // on another stack a guest's overflow would meet no guard
@@ -99,7 +99,8 @@ edge_outcome edge_call(edge_thread* thread, edge_instance* instance, void* funct
     return (edge_outcome){.code = EDGE_DOOMED, .reason = thread->slot.reason};
   }
   edge_current = thread;
-  WasmEdge_Result result = WasmEdge_ExecutorInvoke(thread->executor, function, in, parameters, out, results);
+  WasmEdge_Result result = WasmEdge_ExecutorInvoke(
+      thread->executor, (const WasmEdge_FunctionInstanceContext*)function, in, parameters, out, results);
   edge_current = NULL;
   edge_ops->leave(&thread->slot);
   thread->instance = NULL;

@@ -127,8 +127,9 @@ func (t *Thread) Call(i *Instance, fn *Func, value any, stack []uint64) error {
 	}
 	t.calling, t.caller.value = true, value
 	copy(t.values[:], stack[:params])
-	// SAFETY: C keeps nothing beyond the call; fn is on the heap, so its types stay where they are while host functions run.
-	outcome := C.edge_call(t.c, i.c, fn.pointer, &fn.types[0], C.uint32_t(params), C.uint32_t(results))
+	// SAFETY: C keeps nothing beyond the call; fn is on the heap, so its types stay where they are while host functions run;
+	// the function is C's.
+	outcome := C.edge_call(t.c, i.c, C.uintptr_t(uintptr(fn.pointer)), &fn.types[0], C.uint32_t(params), C.uint32_t(results))
 	t.calling, t.caller = false, Caller{}
 	if outcome.code != 0 {
 		return t.failed(outcome)

@@ -3,17 +3,11 @@
 package preempt_test
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"runtime"
-	"runtime/pprof"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,14 +47,8 @@ func killer(thread *spin.Thread, wait func() bool) (killed chan bool) {
 	next := thread.Next()
 	killed = make(chan bool, 1)
 	go func() {
-		for !wait() {
-			runtime.Gosched()
-		}
-		asked := thread.Kill(next)
-		for thread.Poke(next) {
-			runtime.Gosched()
-		}
-		killed <- asked
+		until(wait)
+		killed <- end(thread, next)
 	}()
 	return killed
 }
@@ -268,119 +256,3 @@ func TestMaskIsOpened(t *testing.T) {
 	}()
 	<-done
 }
-
-// TestStorm kills calls of every kind at random moments, before, in and after them, beside garbage collection, recovered
-// panics and a CPU profile, whose signal interrupts the same threads.
-func TestStorm(t *testing.T) {
-	if err := pprof.StartCPUProfile(&bytes.Buffer{}); err != nil {
-		t.Log("no CPU profile beside the storm:", err)
-	}
-	defer pprof.StopCPUProfile()
-	stop := make(chan struct{})
-	var beside, threads sync.WaitGroup
-	beside.Go(func() { disturb(t, stop) })
-	var left, asked, late atomic.Int64
-	left.Store(stormKills(t))
-	var ends [3]atomic.Int64
-	for n := range 2 {
-		threads.Go(func() {
-			on(t, func(thread *spin.Thread) {
-				storm(t, thread, rand.New(rand.NewPCG(7, uint64(n))), &left, &asked, &late, &ends)
-			})
-		})
-	}
-	threads.Wait()
-	close(stop)
-	beside.Wait()
-	t.Logf("%d kills in time, %d too late; %d calls killed, %d never begun, %d returned", asked.Load(), late.Load(),
-		ends[spin.Killed].Load(), ends[spin.Doomed].Load(), ends[spin.Returned].Load())
-	for end := range ends {
-		if ends[end].Load() == 0 {
-			t.Errorf("no call ended with %d", end)
-		}
-	}
-	if killed := ends[spin.Killed].Load() + ends[spin.Doomed].Load(); killed > asked.Load() {
-		t.Errorf("%d calls were killed and only %d kills asked for", killed, asked.Load())
-	}
-}
-
-// stormKills is how many kills the storm tries; EDGED_HAMMER_CALLS asks for another number.
-func stormKills(t *testing.T) int64 {
-	text, ok := os.LookupEnv("EDGED_HAMMER_CALLS")
-	if !ok {
-		return 1_000
-	}
-	kills, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kills
-}
-
-func storm(t *testing.T, thread *spin.Thread, random *rand.Rand, left, asked, late *atomic.Int64, ends *[3]atomic.Int64) {
-	kinds := []spin.Kind{spin.Text, spin.Host, spin.Library, spin.Short, spin.Short, spin.Wait}
-	type order struct {
-		call  uint64
-		pause int
-		done  chan struct{}
-	}
-	orders := make(chan order)
-	defer close(orders)
-	go func() {
-		for o := range orders {
-			for range o.pause {
-				runtime.Gosched()
-			}
-			if thread.Kill(o.call) {
-				asked.Add(1)
-			} else {
-				late.Add(1)
-			}
-			for thread.Poke(o.call) {
-				runtime.Gosched()
-			}
-			close(o.done)
-		}
-	}()
-	for left.Add(-1) >= 0 {
-		kind := kinds[random.IntN(len(kinds))]
-		o := order{call: thread.Next(), pause: random.IntN(4), done: make(chan struct{})}
-		orders <- o
-		end := thread.Call(kind, uint64(random.IntN(5000)), runtime.Gosched)
-		ends[end].Add(1)
-		if end == spin.Returned && kind != spin.Short && kind != spin.Wait {
-			t.Errorf("a guest of kind %d returned", kind)
-		}
-		<-o.done
-		if thread.Running() || thread.Current() {
-			t.Error("running after its end")
-		}
-	}
-}
-
-// disturb keeps the Go runtime busy with what shares signals and stacks with guests.
-func disturb(t *testing.T, stop chan struct{}) {
-	pause := time.NewTicker(time.Millisecond) // leaves the machine to the guests
-	defer pause.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		default:
-		}
-		if !nilRecovered() {
-			t.Error("a nil dereference was not recovered")
-			return
-		}
-		runtime.GC()
-		<-pause.C
-	}
-}
-
-func nilRecovered() (ok bool) {
-	defer func() { ok = recover() != nil }()
-	var nothing *nowhere
-	return nothing.kills == 0 && false //nolint:govet // the nil dereference is the test
-}
-
-type nowhere struct{ kills int }

@@ -54,8 +54,8 @@ static void host_pause(spin_thread* thread) {
 
 static void host_wait(spin_thread* thread) { edgedSpinHost(thread->handle); }
 
-// library is text outside the guest's that no host call leads to, as libm is for compiled code. It is short, for only a
-// signal that finds the guest between two calls of it ends the guest.
+// library is text outside the guest's that no host call leads to, as libm is for compiled code. The guest spends half its
+// time there: only a signal that finds it between two calls of it parks or ends it.
 __attribute__((noinline)) static void library(spin_thread* thread) {
   for (int i = 0; i < 4; i++) {
     atomic_fetch_add_explicit(&thread->progress, 1, memory_order_relaxed);
@@ -77,6 +77,7 @@ GUEST static void guest_host(spin_thread* thread) {
 GUEST static void guest_library(spin_thread* thread) {
   for (;;) {
     library(thread);
+    guest_text(thread, 4);
   }
 }
 
