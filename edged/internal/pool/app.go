@@ -308,3 +308,6 @@ func (f *Function) Release() { f.app.release() }
 
 // Relative implements scheduler.Job.
 func (f *Function) Relative() time.Duration { return f.Deadline }
+
+// Timeout implements scheduler.Job.
+func (f *Function) Timeout() time.Duration { return f.app.spec.Timeout }

@@ -37,7 +37,10 @@ var world struct {
 	apps      int           // that the test has made and not retired yet
 }
 
-const workers = 4
+const (
+	workers  = 4
+	memories = 16 // few, so that every test of many instances meets the bound
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "compile" {
@@ -80,7 +83,7 @@ func open(dir string) (err error) {
 		<-world.release
 		return nil
 	}}
-	world.engine, err = wasmedge.Open(wasmedge.Options{Keeper: keeper.Path, HostFuncs: append(hostfn.All(), block)})
+	world.engine, err = wasmedge.Open(wasmedge.Options{Keeper: keeper.Path, HostFuncs: append(hostfn.All(), block), Memories: memories})
 	if err != nil {
 		return err
 	}
@@ -156,7 +159,7 @@ func newApp(t *testing.T, change func(*pool.Spec)) *pool.App {
 	}
 	spec := pool.Spec{App: "app", Guest: guest, Timeout: hang, Concurrency: 100}
 	metrics := metric.New()
-	for _, name := range []invoke.FunctionName{"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5"} {
+	for _, name := range []invoke.FunctionName{"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5", "grow"} {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{Name: name, Entry: string(name), Metric: metrics.Function("app", name)})
 	}
 	change(&spec)

@@ -38,15 +38,18 @@ func (p *Pool) MemoryBytes() (used, limit int64) { return p.memory.used.Load(), 
 
 // reserve counts the memory of a new instance in, for which idle instances of any app make room.
 func (p *Pool) reserve(bytes int64) error {
-	for !p.memory.take(bytes) {
-		if !p.evict() {
+	for left := true; ; {
+		switch {
+		case p.memory.take(bytes):
+			return nil
+		case !left:
 			used, limit := p.MemoryBytes()
 			return &invoke.Error{Kind: invoke.ErrQueueFull, RetryAfter: time.Second, Detail: fmt.Sprintf(
 				"the functions that run hold %d MiB of memory, one more needs %d MiB and limits.memory of this node is %d MiB",
 				mebibytes(used), mebibytes(bytes), limit>>20)}
 		}
+		left = p.evict() // without one left there is one more try: somebody else may have closed one meanwhile
 	}
-	return nil
 }
 
 // mebibytes rounds up.
@@ -79,7 +82,7 @@ func (p *Pool) evict() bool {
 	}
 }
 
-// make makes an instance of a program; from says whether it has to be started up. When all linear memories are in use, idle
+// make makes an instance of a program and counts it in; from says whether it has to be started up. When all linear memories are in use, idle
 // instances make room for it.
 func (w *worker) make(a *App, p *Program) (c *cell, from origin, err error) {
 	w.pool.know(a)
@@ -88,7 +91,7 @@ func (w *worker) make(a *App, p *Program) (c *cell, from origin, err error) {
 		return nil, bare, err
 	}
 	c = &cell{pool: w.pool, program: p, entries: make([]entry, len(a.functions)), bytes: reserved}
-	for {
+	for left := true; ; {
 		if template := p.template.Load(); template != nil && !a.spec.Reuse {
 			from = restored
 			c.instance, err = w.thread.InstantiateFrom(template)
@@ -96,9 +99,10 @@ func (w *worker) make(a *App, p *Program) (c *cell, from origin, err error) {
 			from = bare
 			c.instance, err = w.thread.Instantiate(p.Module)
 		}
-		if !errors.Is(err, wasmedge.ErrTooManyMemories) || !w.pool.evict() {
+		if !errors.Is(err, wasmedge.ErrTooManyMemories) || !left {
 			break
 		}
+		left = w.pool.evict() // as in reserve
 	}
 	if err != nil {
 		w.pool.memory.give(reserved)

@@ -31,8 +31,6 @@ type Hooks struct {
 }
 
 // Pool makes the workers that run guests, and bounds what their instances hold.
-//
-// Locks: mu, then idle.mu. App.mu comes before idle.mu too, and neither App.mu nor mu is taken with the other held.
 type Pool struct {
 	engine *wasmedge.Engine
 	logger *slog.Logger
@@ -41,6 +39,8 @@ type Pool struct {
 	watch  watch
 	memory memory
 	made   atomic.Int32 // workers, ever
+
+	unpinned atomic.Bool // it has been logged that workers cannot be bound
 
 	mu   sync.Mutex
 	apps map[*App]struct{} // guarded by mu: those that may have instances

@@ -15,8 +15,6 @@ const never = math.MaxInt64
 // watch ends the invocations whose time is over. One timer serves all workers: it is armed for the earliest end that it
 // knows of, and an invocation only arms it when it ends before that. Almost all end long before the timer fires, and cost
 // it nothing.
-//
-// Locks: mu, then a worker's mu.
 type watch struct {
 	base  time.Time    // moments are nanoseconds since then
 	armed atomic.Int64 // the moment for which the timer is set; never when it is not

@@ -152,7 +152,9 @@ func (w *worker) end(why error) {
 	}
 	w.expired = why
 	w.life.end(why)
-	w.thread.Kill(w.ticket, why)
+	if w.ticket != 0 { // else no call has begun, and enter begins none
+		w.thread.Kill(w.ticket, why)
+	}
 }
 
 // enter calls one function of an instance unless the invocation has expired.

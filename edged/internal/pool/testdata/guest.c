@@ -42,3 +42,4 @@ EXPORT(fail) {
   return 0;
 }
 EXPORT(returns_5) { return 5; }
+EXPORT(grow) { return answer(__builtin_wasm_memory_grow(0, 1) > 0 ? ANSWER : 0); }
