@@ -5,6 +5,8 @@ package wasmedge
 import (
 	"encoding/binary"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,16 +28,26 @@ const (
 // first; every function is exported under its name, the memory as "memory".
 type assembled struct {
 	types   []FuncType
-	imports []assembledFunc // from module "test"
+	imports []assembledFunc
 	funcs   []assembledFunc
 	globals []assembledGlobal
-	pages   int // of the memory; none when negative
+	pages   int      // of the memory; none when negative
+	tables  [][]byte // section 4
+	elems   [][]byte // section 9
 }
 
 type assembledFunc struct {
 	name string
 	typ  int
 	body []byte
+}
+
+// origin splits the name of an import into module and name; the module is "test" when it names none.
+func (f assembledFunc) origin() (module, name string) {
+	if module, name, found := strings.Cut(f.name, "."); found {
+		return module, name
+	}
+	return "test", f.name
 }
 
 type assembledGlobal struct {
@@ -77,7 +89,8 @@ func (a *assembled) bytes() []byte {
 		types = append(types, join([]byte{0x60}, text(string(raw(t.Params))), text(string(raw(t.Results)))))
 	}
 	for _, f := range a.imports {
-		imports = append(imports, join(text("test"), text(f.name), []byte{0}, leb(uint64(f.typ))))
+		module, name := f.origin()
+		imports = append(imports, join(text(module), text(name), []byte{0}, leb(uint64(f.typ))))
 	}
 	for n, f := range a.funcs {
 		funcs = append(funcs, leb(uint64(f.typ)))
@@ -93,7 +106,7 @@ func (a *assembled) bytes() []byte {
 		exports = append(exports, join(text(g.name), []byte{3}, leb(uint64(n))))
 	}
 	return join([]byte("\x00asm\x01\x00\x00\x00"), section(1, types...), section(2, imports...), section(3, funcs...),
-		section(5, memories...), section(6, globals...), section(7, exports...), section(10, bodies...))
+		section(4, a.tables...), section(5, memories...), section(6, globals...), section(7, exports...), section(9, a.elems...), section(10, bodies...))
 }
 
 // load compiles and loads the module.
@@ -104,6 +117,11 @@ func (a *assembled) load(tb testing.TB, level int) *guest {
 		tb.Fatal(err)
 	}
 	options := ModuleOptions{Imports: []string{"test"}}
+	for _, f := range a.imports {
+		if module, _ := f.origin(); !slices.Contains(options.Imports, module) {
+			options.Imports = append(options.Imports, module)
+		}
+	}
 	if a.pages >= 0 {
 		options.MemoryExport = "memory"
 	}

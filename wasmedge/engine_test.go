@@ -118,7 +118,7 @@ var (
 
 func testFuncs() []HostFunc {
 	i32 := []ValType{I32}
-	return []HostFunc{
+	return append(isolationFuncs(), []HostFunc{
 		{"test", "echo", FuncType{i32, i32}, func(_ *Caller, _ []uint64) error { return nil }},
 		{"test", "touch", FuncType{[]ValType{I32, I32}, i32}, func(c *Caller, stack []uint64) error {
 			b, ok := c.Bytes(uint32(stack[0]), uint32(stack[1]))
@@ -154,7 +154,7 @@ func testFuncs() []HostFunc {
 			blocked.Add(-1)
 			return nil
 		}},
-	}
+	}...)
 }
 
 // guest is a module under test with the types of its exports.

@@ -187,6 +187,15 @@ func (i *Instance) writeData(data []Segment) error {
 // instance is reset or closed; using it later reads memory that may be anybody's, or writes where nothing may be written. In
 // an instance made from a template it makes the next reset a slow one.
 func (i *Instance) Memory() []byte {
+	memory := i.view()
+	if i.template != nil && memory != nil {
+		i.open()
+	}
+	return memory
+}
+
+// view is Memory for reading only: pages of it may be read-only.
+func (i *Instance) view() []byte {
 	if i.c == nil {
 		return nil
 	}
@@ -194,9 +203,6 @@ func (i *Instance) Memory() []byte {
 	base := C.edge_instance_memory(i.c, &bytes)
 	if base == nil {
 		return nil
-	}
-	if i.template != nil {
-		i.open()
 	}
 	// SAFETY: base points at `bytes` accessible bytes for as long as the instance lives and does not grow.
 	return unsafe.Slice((*byte)(unsafe.Pointer(base)), int(bytes))

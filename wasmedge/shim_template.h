@@ -44,6 +44,8 @@ void edge_memory_writable(edge_instance* instance, uint64_t offset, uint64_t byt
 void edge_thread_writable(edge_thread* thread, void* address, uint64_t bytes);
 // edge_memory_open is for writes between two calls. It holds until the next reset.
 void edge_memory_open(edge_instance* instance);
+// edge_memory_windows returns how many parts of the cold memory have been opened since the last reset, -1 without a guard.
+int edge_memory_windows(const edge_instance* instance);
 
 // What a test may have a reset leave out, to see that it notices.
 enum edge_spoil {

@@ -215,6 +215,10 @@ void edge_memory_open(edge_instance* instance) {
   }
 }
 
+int edge_memory_windows(const edge_instance* instance) {
+  return instance->cold.guarded ? (int)instance->cold.windows : -1;
+}
+
 void edge_template_detach(edge_instance* instance) {
   give_mappings_back(&instance->cold);
   instance->cold.guarded = 0;

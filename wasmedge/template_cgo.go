@@ -125,3 +125,27 @@ func (t *Thread) prepare(part []byte) {
 	// SAFETY: part is of the guest's memory; C only compares the address.
 	C.edge_thread_writable(t.c, unsafe.Pointer(&part[0]), C.uint64_t(len(part)))
 }
+
+// windows returns how many parts of the instance's cold memory have been opened since its last reset; -1 when it has no guard.
+func (i *Instance) windows() int { return int(C.edge_memory_windows(i.c)) }
+
+// spoil makes every later reset leave one step out, for tests of what looks for leaks. It must not be called while instances
+// are being reset.
+func (t *Template) spoil(step spoiling) { C.edge_template_spoil(t.c, C.int(step)) }
+
+type spoiling int
+
+const (
+	spoilCopy    spoiling = C.EDGE_SPOIL_COPY
+	spoilDrop    spoiling = C.EDGE_SPOIL_DROP
+	spoilGlobals spoiling = C.EDGE_SPOIL_GLOBALS
+)
+
+// force ends learning, with guarded cold pages or without, for measuring and testing one beside the other.
+func (t *Template) force(guarded bool) {
+	mode := C.EDGE_LAYOUT_OPEN
+	if guarded {
+		mode = C.EDGE_LAYOUT_GUARDED
+	}
+	C.edge_template_force(t.c, C.int(mode))
+}
