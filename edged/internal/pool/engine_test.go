@@ -131,8 +131,11 @@ func loader(t testing.TB, path string) func() (*pool.Program, error) {
 			if export.Kind == gate.KindFunction {
 				p.Entries[export.Name] = export.Type
 			}
-			if export.Name == "_initialize" {
+			switch export.Name {
+			case "_initialize":
 				p.StartUp = []string{export.Name}
+			case "edged_restore":
+				p.Restore = export.Name
 			}
 		}
 		return p, nil
