@@ -89,7 +89,7 @@ type summary struct {
 	ops                 int // of all rounds
 	wall, cpu, p50, p99 float64
 	spread              float64 // of wall
-	switches            float64 // of a round
+	switches            float64 // of one operation
 }
 
 func summarise(rounds []contest.Round) summary {
@@ -99,11 +99,21 @@ func summarise(rounds []contest.Round) summary {
 		s.ops += r.Ops
 		wall, cpu = append(wall, r.PerOp()), append(cpu, r.CPUPerOp())
 		p50, p99 = append(p50, float64(r.P50)), append(p99, float64(r.P99))
-		switches = append(switches, float64(r.Switches))
+		switches = append(switches, float64(r.Switches)/float64(max(r.Ops, 1)))
 	}
 	s.wall, s.cpu, s.p50, s.p99 = stats.Median(wall), stats.Median(cpu), stats.Median(p50), stats.Median(p99)
 	s.spread, s.switches = stats.Spread(wall), stats.Median(switches)
 	return s
+}
+
+// relative returns the median, over the rounds, of what a turn took as a multiple of what another one took in the same round:
+// what slows the machine down for a while slows both.
+func relative(turn, base []contest.Round, of func(contest.Round) float64) float64 {
+	ratios := make([]float64, len(turn))
+	for i := range turn {
+		ratios[i] = of(turn[i]) / of(base[i])
+	}
+	return stats.Median(ratios)
 }
 
 // percent writes a share.

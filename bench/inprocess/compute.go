@@ -116,14 +116,14 @@ func computeTable(runners []runner, results [][]contest.Round) (*report.Table, e
 		if err := sameChecks(kernel, runners, rows); err != nil {
 			return nil, err
 		}
-		base := summarise(rows[0])
-		cells := []any{kernel, base.wall / 1e6}
+		cells := []any{kernel, summarise(rows[0]).wall / 1e6}
 		for i, r := range runners {
-			s := summarise(rows[i])
-			spread = max(spread, s.spread)
-			wall[r.name], cpu[r.name] = append(wall[r.name], s.wall/base.wall), append(cpu[r.name], s.cpu/base.cpu)
+			spread = max(spread, summarise(rows[i]).spread)
+			ratio := relative(rows[i], rows[0], contest.Round.PerOp)
+			wall[r.name] = append(wall[r.name], ratio)
+			cpu[r.name] = append(cpu[r.name], relative(rows[i], rows[0], contest.Round.CPUPerOp))
 			if i > 0 {
-				cells = append(cells, s.wall/base.wall)
+				cells = append(cells, ratio)
 			}
 		}
 		table.Add(cells...)

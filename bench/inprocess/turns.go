@@ -68,11 +68,12 @@ func preemptionTable(kernels []string, results [][]contest.Round) *report.Table 
 		var cells []any
 		switches, extra, spread := 0.0, 0.0, 0.0
 		for k := range kernels {
-			base, s := summarise(results[k*len(modes())]), summarise(results[k*len(modes())+m])
-			wall, cpu = append(wall, s.wall/base.wall), append(cpu, s.cpu/base.cpu)
-			cells = append(cells, fmt.Sprintf("%.3f", s.wall/base.wall))
-			perRun := s.switches * float64(len(results[0])) / float64(max(s.ops, 1))
-			switches, extra, spread = switches+perRun, extra+s.wall-base.wall, max(spread, s.spread)
+			base, rounds := results[k*len(modes())], results[k*len(modes())+m]
+			s, ratio := summarise(rounds), relative(rounds, base, contest.Round.PerOp)
+			wall, cpu = append(wall, ratio), append(cpu, relative(rounds, base, contest.Round.CPUPerOp))
+			cells = append(cells, fmt.Sprintf("%.3f", ratio))
+			switches += s.switches
+			extra, spread = extra+(ratio-1)*summarise(base).wall, max(spread, s.spread)
 		}
 		over[mode.job] = 100 * (stats.GeometricMean(wall) - 1)
 		cost := 0.0
