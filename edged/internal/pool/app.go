@@ -166,7 +166,8 @@ type origin int
 
 const (
 	bare     origin = iota // just made: to be started up
-	restored               // in the template's state
+	made                   // just made, in the template's state
+	restored               // put back to the template's state
 	reused                 // as the request before left it, which is what the app wants
 )
 

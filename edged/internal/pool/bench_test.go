@@ -55,7 +55,7 @@ func loop(b *testing.B, r scheduler.Runner, target *pool.Function) error {
 	inv := &invoke.Invocation{
 		App: "app", Function: "hello", Source: invoke.SourceHTTP, Target: target, Stamps: invoke.Stamps{Arrived: time.Now()},
 		Request: invoke.Request{
-			Method: "GET", Path: "/hello", RawQuery: "name=you", Proto: "HTTP/1.1", Host: "localhost", Remote: "127.0.0.1:5000",
+			Method: "GET", Path: "/hello", RawQuery: "name=you", Proto: "HTTP/1.1", Host: "localhost", Remote: "@",
 			Route: "/hello", Headers: []invoke.Header{{Name: "Host", Value: "localhost"}, {Name: "Accept", Value: "*/*"}},
 		},
 	}

@@ -93,7 +93,7 @@ func (w *worker) make(a *App, p *Program) (c *cell, from origin, err error) {
 	c = &cell{pool: w.pool, program: p, entries: make([]entry, len(a.functions)), bytes: reserved}
 	for left := true; ; {
 		if template := p.template.Load(); template != nil && !a.spec.Reuse {
-			from = restored
+			from = made
 			c.instance, err = w.thread.InstantiateFrom(template)
 		} else {
 			from = bare

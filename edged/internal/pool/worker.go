@@ -171,11 +171,12 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 	return w.thread.Call(instance, fn, env, stack)
 }
 
-// instance returns a started instance.
-func (w *worker) instance(app *App, env *hostfn.Env) (*cell, error) {
+// instance returns a started instance. ready says that it was found in that state, which takes no time worth a look at the
+// clock.
+func (w *worker) instance(app *App, env *hostfn.Env) (c *cell, ready bool, err error) {
 	c, from, err := app.take(w)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	switch from {
 	case bare:
@@ -184,17 +185,19 @@ func (w *worker) instance(app *App, env *hostfn.Env) (*cell, error) {
 			err = c.program.capture(c.instance)
 		}
 		w.pool.room()
-	case restored:
+	case made, restored:
+		ready = from == restored && c.program.Restore == ""
 		if c.program.Restore != "" {
 			err = w.restore(c, env)
 		}
 	case reused:
+		ready = true
 	}
 	if err != nil {
 		c.close()
-		return nil, err
+		return nil, false, err
 	}
-	return c, nil
+	return c, ready, nil
 }
 
 // startUp starts an instance.
@@ -244,7 +247,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 	defer w.finish()
 	stop := context.AfterFunc(ctx, func() { w.kill(context.Cause(ctx)) })
 	defer stop()
-	c, err := w.instance(app, app.spec.Guest.NewEnv())
+	c, _, err := w.instance(app, app.spec.Guest.NewEnv())
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 
 // call runs the function of an invocation in an instance of its app.
 func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
-	c, err := w.instance(fn.app, s.env)
+	c, ready, err := w.instance(fn.app, s.env)
 	if err != nil {
 		return err
 	}
@@ -274,7 +277,9 @@ func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
 		s.env.OnOutput(w.stream)
 	}
 	w.stack[0] = 0
-	inv.Stamps.Started = time.Now()
+	if inv.Stamps.Started = inv.Stamps.Picked; !ready {
+		inv.Stamps.Started = time.Now()
+	}
 	err = w.enter(c.instance, entry.fn, s.env, w.stack[:])
 	w.last = used{app: fn.app, cell: c, end: endingOf(err)}
 	if err == nil && entry.result && uint32(w.stack[0]) != 0 {
