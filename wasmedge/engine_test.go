@@ -118,7 +118,7 @@ var (
 
 func testFuncs() []HostFunc {
 	i32 := []ValType{I32}
-	return append(isolationFuncs(), []HostFunc{
+	return append(append(isolationFuncs(), benchFuncs()...), []HostFunc{
 		{"test", "echo", FuncType{i32, i32}, func(_ *Caller, _ []uint64) error { return nil }},
 		{"test", "touch", FuncType{[]ValType{I32, I32}, i32}, func(c *Caller, stack []uint64) error {
 			b, ok := c.Bytes(uint32(stack[0]), uint32(stack[1]))

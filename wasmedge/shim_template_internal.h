@@ -9,8 +9,6 @@
 #include "shim_internal.h"
 #include "shim_template.h"
 
-// Copying 256 KiB takes 5 us, less than one write to a protected page costs.
-#define HOT_BYTES_MAX (UINT64_C(256) << 10)
 // So many writes to protected pages are gathered before the layout is looked at.
 #define FAULTS_GATHERED 32
 

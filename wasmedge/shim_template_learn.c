@@ -15,6 +15,11 @@
 #define LEARNING_RESETS 16
 // A page that two of them wrote is hot, if there is room: even one write in 200 calls costs more than the copies.
 #define HEAT_MIN 2
+// But no more than this is copied for the sake of a few calls, as much as two of their faults cost ...
+#define HOT_BYTES_MAX (UINT64_C(256) << 10)
+// ... and this for pages that half of the calls write: each copy saves a fault, 40 times as dear. The bound is for the memory
+// that instances waiting for a request hold.
+#define HOT_BYTES_OFTEN (UINT64_C(8) << 20)
 #define COPIES_A_FAULT 128
 // A guard that is hit more often than once in so many resets costs more than dropping everything cold at each.
 #define RESETS_A_FAULT 8
@@ -67,6 +72,7 @@ static void note_written(edge_template* template, const uint8_t* base) {
 // pages apart. 0 when they are too many ranges or too many bytes.
 static int arrange(const edge_template* template, unsigned least, uint64_t gap, edge_layout* layout) {
   uint64_t pages = pages_of(template), total = 0;
+  uint64_t most = least >= LEARNING_RESETS / 2 ? HOT_BYTES_OFTEN : HOT_BYTES_MAX;
   layout->ranges = 0;
   for (uint64_t i = 0; i < pages; i++) {
     if (template->heat[i] < least) {
@@ -83,7 +89,7 @@ static int arrange(const edge_template* template, unsigned least, uint64_t gap, 
       layout->hot[layout->ranges++] = (edge_range){(uint32_t)i, 1};
     }
     total += added;
-    if (total * edge_page() > HOT_BYTES_MAX) {
+    if (total * edge_page() > most) {
       return 0;
     }
   }
