@@ -80,7 +80,7 @@ func (b *bench) run(ctx context.Context, name string, contestants []contest.Cont
 	}
 	defer func() { err = errors.Join(err, field.Close()) }()
 	return field.Rounds(turns, rounds, func(done, total int) {
-		fmt.Fprintf(b.stderr, "%s: round %d of %d\n", name, done, total)
+		_, _ = fmt.Fprintf(b.stderr, "%s: round %d of %d\n", name, done, total)
 	})
 }
 

@@ -75,7 +75,7 @@ func measure(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.folder.Close()) }()
+	defer func() { err = errors.Join(err, b.folder.Close()) }() //nolint:contextcheck // what ends ctx must not keep the folder from closing
 	for _, name := range chosen {
 		table, err := benchmarks()[name](ctx, b)
 		if err != nil {

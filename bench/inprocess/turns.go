@@ -58,9 +58,7 @@ func preemptionTable(kernels []string, results [][]contest.Round) *report.Table 
 		Name: "b8", Title: "B8: two guests that compute, on one core: total time against one after the other",
 		Columns: []string{"how", "switches a run", "us a switch"},
 	}
-	for _, kernel := range kernels {
-		table.Columns = append(table.Columns, kernel)
-	}
+	table.Columns = append(table.Columns, kernels...)
 	table.Columns = append(table.Columns, "geometric mean", "of CPU time", "spread")
 	over := make(map[string]float64)
 	for m, mode := range modes() {

@@ -89,23 +89,23 @@ func (f *Folder) Wasm(ctx context.Context, name string, sources []string, flags 
 // compile runs a C compiler unless it has been run with the same flags on the same files. What is included must be beside
 // the sources.
 func (f *Folder) compile(ctx context.Context, name, compiler string, sources, flags []string) (string, error) {
-	version, err := output(exec.CommandContext(ctx, compiler, "--version")) //nolint:gosec // one of two names
+	version, err := output(exec.CommandContext(ctx, compiler, "--version"))
 	if err != nil {
 		return "", fmt.Errorf("build %s (scripts/install-guest-toolchain.sh installs clang): %w", name, err)
 	}
 	digest := sha256.New()
-	fmt.Fprintf(digest, "%s\x00%s\x00%s\x00", version, strings.Join(flags, "\x00"), strings.Join(sources, "\x00"))
+	_, _ = fmt.Fprintf(digest, "%s\x00%s\x00%s\x00", version, strings.Join(flags, "\x00"), strings.Join(sources, "\x00"))
 	arguments := make([]string, 0, len(sources)+len(flags)+2)
 	for _, source := range sources {
 		path := f.Source(source)
 		arguments = append(arguments, path)
-		headers, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*.h")) //nolint:errcheck // the pattern is right
+		headers, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*.h")) // the pattern is right
 		for _, file := range append(headers, path) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				return "", fmt.Errorf("build %s: %w", name, err)
 			}
-			fmt.Fprintf(digest, "%d\x00%s", len(text), text)
+			_, _ = fmt.Fprintf(digest, "%d\x00%s", len(text), text)
 		}
 	}
 	path := filepath.Join(f.kept, hex.EncodeToString(digest.Sum(nil)[:8])+"-"+name)

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrContestant: a contestant ended, did not answer as agreed, or could not do its job; the text says which and why.
+// ErrContestant is returned when a contestant ended, did not answer as agreed, or could not do its job; the text says which and why.
 var ErrContestant = errors.New("contestant")
 
 // Contestant is a program that speaks the protocol of [Serve].

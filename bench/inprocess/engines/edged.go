@@ -183,7 +183,7 @@ func edgedGo(setup Setup, serve func(contest.Perform) error) error {
 	if err != nil {
 		return err
 	}
-	defer app.Close()
+	defer func() { _ = app.Close() }() // it grants no directories
 	env := app.NewEnv()
 	return e.on(func(t *wasmedge.Thread) error {
 		enter := func(instance *wasmedge.Instance, name string, typ wasmedge.FuncType, request hostfn.Request) (hostfn.Output, error) {

@@ -11,7 +11,7 @@ import (
 	"edged.dev/edge/bench/inprocess/contest"
 )
 
-// ErrUnknown: there is no contestant, or no job, of that name.
+// ErrUnknown is returned when there is no contestant, or no job, of that name.
 var ErrUnknown = errors.New("unknown")
 
 // Setup says what a contestant's process is to be. It travels as one argument of its command line.

@@ -81,7 +81,7 @@ func wasmtimeCommand(setup Setup, serve func(contest.Perform) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is in memory or among temporary files
 	stdin, stdout := filepath.Join(dir, "request"), filepath.Join(dir, "answer")
 	hello := newGreeting()
 	return serve(hello.fresh(func() error {
