@@ -88,7 +88,7 @@ func (r *response) add(name, value []byte, limits *Limits) error {
 	if !validName(name) || !validValue(value) {
 		return errBadHeader
 	}
-	if slices.ContainsFunc(ownHeaders, func(own string) bool { return strings.EqualFold(own, string(name)) }) {
+	if slices.ContainsFunc(ownHeaders, func(own string) bool { return len(own) == len(name) && strings.EqualFold(own, string(name)) }) {
 		return errOwnHeader
 	}
 	if len(r.headers) >= limits.Headers || len(name)+len(value) > limits.HeaderBytes-r.headerBytes {

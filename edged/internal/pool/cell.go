@@ -39,11 +39,15 @@ func (c *cell) entry(f *Function) (entry, error) {
 	return c.entries[f.index], nil
 }
 
-// measure corrects the account after the guest may have grown its memory.
+// measure corrects the account after the guest may have grown its memory, for which idle instances may have to make room.
 func (c *cell) measure() {
 	bytes := int64(len(c.instance.Memory()))
+	if bytes == c.bytes {
+		return
+	}
 	c.pool.memory.correct(bytes - c.bytes)
 	c.bytes = bytes
+	c.pool.room()
 }
 
 // close gives the instance up.

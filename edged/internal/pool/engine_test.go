@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ var world struct {
 	scheduler *scheduler.Scheduler
 	entered   chan struct{} // receives once for each guest that has entered test.block
 	release   chan struct{} // lets one guest out of it for each value
+	met       atomic.Int32  // guests that have called test.met
+	meet      atomic.Int32  // test.more says yes until so many have
 	apps      int           // that the test has made and not retired yet
 }
 
@@ -83,7 +86,20 @@ func open(dir string) (err error) {
 		<-world.release
 		return nil
 	}}
-	world.engine, err = wasmedge.Open(wasmedge.Options{Keeper: keeper.Path, HostFuncs: append(hostfn.All(), block), Memories: memories})
+	met := wasmedge.HostFunc{Module: "test", Name: "met", Call: func(*wasmedge.Caller, []uint64) error {
+		world.met.Add(1)
+		return nil
+	}}
+	more := wasmedge.HostFunc{
+		Module: "test", Name: "more", Type: wasmedge.FuncType{Results: []wasmedge.ValType{wasmedge.I32}},
+		Call: func(_ *wasmedge.Caller, stack []uint64) error {
+			if stack[0] = 0; world.met.Load() < world.meet.Load() {
+				stack[0] = 1
+			}
+			return nil
+		},
+	}
+	world.engine, err = wasmedge.Open(wasmedge.Options{Keeper: keeper.Path, HostFuncs: append(hostfn.All(), block, met, more), Memories: memories})
 	if err != nil {
 		return err
 	}
@@ -162,7 +178,8 @@ func newApp(t *testing.T, change func(*pool.Spec)) *pool.App {
 	}
 	spec := pool.Spec{App: "app", Guest: guest, Timeout: hang, Concurrency: 100}
 	metrics := metric.New()
-	for _, name := range []invoke.FunctionName{"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5", "grow"} {
+	for _, name := range []invoke.FunctionName{"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5", "grow",
+		"until", "own", "sleep", "flood"} {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{Name: name, Entry: string(name), Metric: metrics.Function("app", name)})
 	}
 	change(&spec)

@@ -184,7 +184,6 @@ func (w *worker) instance(app *App, env *hostfn.Env) (c *cell, ready bool, err e
 		if err = w.startUp(c, env); err == nil && !app.spec.Reuse {
 			err = c.program.capture(c.instance)
 		}
-		w.pool.room()
 	case made, restored:
 		ready = from == restored && c.program.Restore == ""
 		if c.program.Restore != "" {
