@@ -50,7 +50,8 @@ func freshRequest(ctx context.Context, b *bench) (*report.Table, error) {
 	table.Notes = []string{
 		"One guest source (testdata/echo) with two host functions; every answer is compared byte by byte, and the guest says by " +
 			"its answer whether it was fresh. \"C\" is a program in C over wasmtime's C interface with host functions in C (testdata/pooling): no Go " +
-			"anywhere; all others call from Go and answer host calls in Go. Each contestant is a process on the same core.",
+			"anywhere. \"from Go\" is one crossing into C a request, host functions in C (package wasmtime). All others call from Go and answer host " +
+			"calls in Go. \"its own host functions\" are those of the daemon, with all that they keep for a request. Each contestant is a process on the same core.",
 	}
 	return table, nil
 }
@@ -61,7 +62,15 @@ func freshEntrants(ctx context.Context, b *bench) ([]entrant, error) {
 	if err != nil {
 		return nil, err
 	}
+	inDaemon, err := b.folder.Wasm(ctx, "echo-edged", []string{"inprocess/testdata/echo/echo.c", "inprocess/testdata/echo/edged.c"}, "-DEDGED_ABI")
+	if err != nil {
+		return nil, err
+	}
 	edged, err := b.edgedSetup(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	daemon, err := b.edgedSetup(ctx, inDaemon)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +91,10 @@ func freshEntrants(ctx context.Context, b *bench) ([]entrant, error) {
 	many, few := b.pick(10_000, 1_000), b.pick(200, 50)
 	return []entrant{
 		{"edged", putBack, kind("edged-reset", edged), nil, many},
+		{"edged, its own host functions", putBack, kind("edged-daemon", daemon), nil, many},
 		{"edged, no pool", freshInstance, kind("edged-new", edged), nil, many},
 		{"wasmtime, pooling, C", freshInstance, engines.Setup{}, []string{pooling, wasm, "1048576", "64"}, many},
+		{"wasmtime, pooling, from Go", freshInstance, engines.Setup{Kind: "wasmtime-pooling", Wasm: inDaemon}, nil, many},
 		{"wasmtime-go, on demand", freshInstance, kind("wasmtime-new", peer), nil, many},
 		{"wazero", freshInstance, kind("wazero-new", peer), nil, many},
 		{"wazero, reused", reused, kind("wazero-reused", peer), nil, many},

@@ -39,7 +39,7 @@ func TestQuick(t *testing.T) {
 	if err := measure(t.Context(), append([]string{"--quick", "--rounds", "1", "--out", dir}, names...), &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	for name, rows := range map[string]int{"b2": 8, "b8": len(modes()), "b19": 2} {
+	for name, rows := range map[string]int{"b2": 10, "b8": len(modes()), "b19": 2} {
 		text, err := os.ReadFile(filepath.Join(dir, name+".csv"))
 		if err != nil {
 			t.Fatal(err)

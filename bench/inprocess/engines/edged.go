@@ -1,7 +1,6 @@
 package engines
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"slices"
 
 	"edged.dev/edge/bench/inprocess/contest"
-	"edged.dev/edge/hostfn"
 	"edged.dev/edge/wasmedge"
 	"edged.dev/edge/wasmedge/gate"
 )
@@ -27,9 +25,9 @@ type edged struct {
 func openEdged(setup Setup, functions []wasmedge.HostFunc) (*edged, error) {
 	// As in the daemon: a host function never waits for a processor that a guest in compiled code holds.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 4)
-	text, err := os.ReadFile(setup.Wasm)
+	text, err := readGuest(setup)
 	if err != nil {
-		return nil, fmt.Errorf("load the guest: %w", err)
+		return nil, err
 	}
 	e := &edged{}
 	if e.gated, err = gate.Check(text, gate.Limits{}); err != nil {
@@ -53,6 +51,15 @@ func openEdged(setup Setup, functions []wasmedge.HostFunc) (*edged, error) {
 	}
 	e.module, err = e.engine.Load(setup.Artifact, options)
 	return e, err
+}
+
+// readGuest returns the module.
+func readGuest(setup Setup) ([]byte, error) {
+	text, err := os.ReadFile(setup.Wasm)
+	if err != nil {
+		return nil, fmt.Errorf("load the guest: %w", err)
+	}
+	return text, nil
 }
 
 // on runs f on a guest thread and waits for it.
@@ -159,62 +166,6 @@ func edgedNew(setup Setup, serve func(contest.Perform) error) error {
 				return err
 			}
 			return t.Call(instance, handle, x, stack)
-		}))
-	})
-}
-
-// body is a request that has nothing but a body.
-type body struct{ bytes []byte }
-
-func (body) Meta(string) (string, bool)            { return "", false }
-func (body) Headers(func(name, value string) bool) {}
-func (b body) Body() []byte                        { return b.bytes }
-
-var _ hostfn.Request = body{}
-
-// edgedGo runs the stock Go guest of testdata/gohello as a reactor, with the host functions of the daemon, put back to its
-// template after every request.
-func edgedGo(setup Setup, serve func(contest.Perform) error) error {
-	e, err := openEdged(setup, hostfn.All())
-	if err != nil {
-		return err
-	}
-	app, err := hostfn.NewApp(hostfn.AppOptions{Name: "bench"})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = app.Close() }() // it grants no directories
-	env := app.NewEnv()
-	return e.on(func(t *wasmedge.Thread) error {
-		enter := func(instance *wasmedge.Instance, name string, typ wasmedge.FuncType, request hostfn.Request) (hostfn.Output, error) {
-			fn, err := instance.Func(name, typ)
-			if err != nil {
-				return hostfn.Output{}, err
-			}
-			var stack [1]uint64
-			env.Begin(context.Background(), request)
-			out := env.Finish(t.Call(instance, fn, env, stack[:]))
-			return out, out.Err
-		}
-		template, err := e.template(t, func(instance *wasmedge.Instance) error {
-			_, err := enter(instance, "_initialize", wasmedge.FuncType{}, nil)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		instance, err := t.InstantiateFrom(template)
-		if err != nil {
-			return err
-		}
-		hello := newGreeting()
-		return serve(hello.fresh(func() error {
-			if _, err := enter(instance, "edged_restore", wasmedge.FuncType{}, nil); err != nil {
-				return err
-			}
-			out, err := enter(instance, "hello", handleType, body{hello.request})
-			hello.answer = append(hello.answer[:0], out.Body...)
-			return errors.Join(err, instance.Reset())
 		}))
 	})
 }

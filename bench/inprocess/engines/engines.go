@@ -59,11 +59,13 @@ func kinds() map[string]kind {
 	return map[string]kind{
 		"edged-reset":      edgedReset,
 		"edged-new":        edgedNew,
+		"edged-daemon":     edgedDaemon,
 		"edged-go":         edgedGo,
 		"edged-kernels":    edgedKernels,
 		"edged-turns":      edgedTurns,
 		"edged-scale":      edgedScale,
 		"wasmtime-new":     wasmtimeNew,
+		"wasmtime-pooling": wasmtimePooling,
 		"wasmtime-command": wasmtimeCommand,
 		"wasmtime-kernels": wasmtimeKernels,
 		"wazero-new":       wazeroNew,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -15,7 +14,7 @@ import (
 
 // openWazero compiles the guest with wazero's compiler.
 func openWazero(ctx context.Context, setup Setup) (wazero.Runtime, wazero.CompiledModule, error) {
-	text, err := os.ReadFile(setup.Wasm)
+	text, err := readGuest(setup)
 	if err != nil {
 		return nil, nil, err
 	}

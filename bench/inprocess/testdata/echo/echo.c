@@ -12,7 +12,7 @@ int handle(void) {
   calls++;
   for (int i = 0; i < length; i++) answer[i] = (unsigned char)((request[i] ^ 0x5a) + calls);
   output(answer, length);
-  return length;
+  return 0;
 }
 
 int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }

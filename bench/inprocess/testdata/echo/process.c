@@ -21,4 +21,4 @@ void output(const unsigned char* from, int length) {
   }
 }
 
-int main(void) { return handle() == SIZE ? 0 : 1; }
+int main(void) { return handle(); }
