@@ -148,6 +148,7 @@ func testFuncs() []HostFunc {
 		{"test", "double", FuncType{[]ValType{F64}, []ValType{F64}}, func(*Caller, []uint64) error { return nil }},
 		{"test", "silent", FuncType{nil, []ValType{I64}}, func(*Caller, []uint64) error { return nil }},
 		{"test", "reenter", FuncType{}, func(c *Caller, _ []uint64) error { c.Value().(func())(); return nil }},
+		{"test", "verdict", FuncType{}, func(c *Caller, _ []uint64) error { return c.Value().(func() error)() }},
 		{"test", "block", FuncType{nil, i32}, func(*Caller, []uint64) error {
 			blocked.Add(1)
 			<-unblock
@@ -171,18 +172,24 @@ func misbehave(tb testing.TB) *guest {
 
 func loadC(tb testing.TB, file string, level int) *guest {
 	tb.Helper()
+	return loadImporting(tb, file, level, misbehaveTypes, "test")
+}
+
+// loadImporting builds and loads a C file that imports from those modules.
+func loadImporting(tb testing.TB, file string, level int, types map[string]FuncType, imports ...string) *guest {
+	tb.Helper()
 	flags := append(testutil.Freestanding(), "-O2", "-mbulk-memory", "-Wl,--max-memory=16777216")
 	wasm := testutil.Read(tb, testutil.BuildCFile(tb, file, flags...))
 	path := filepath.Join(tb.TempDir(), "guest.so")
 	if err := compile(wasm, path, level); err != nil {
 		tb.Fatal(err)
 	}
-	module, err := engine.Load(path, ModuleOptions{Imports: []string{"test"}, MemoryExport: "memory"})
+	module, err := engine.Load(path, ModuleOptions{Imports: imports, MemoryExport: "memory"})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(module.Close)
-	return &guest{Module: module, types: misbehaveTypes}
+	return &guest{Module: module, types: types}
 }
 
 var misbehaveTypes = func() map[string]FuncType {
