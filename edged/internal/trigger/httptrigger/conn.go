@@ -7,18 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
-)
-
-// interest is what the poller watches a connection for.
-type interest uint8
-
-const (
-	watchNone  interest = 0
-	watchRead  interest = 1
-	watchWrite interest = 2
-	watchBoth  interest = 3
 )
 
 // conn is one connection. It belongs to its loop; only the fields that say so are touched from elsewhere. It holds no
@@ -27,10 +16,10 @@ type conn struct {
 	loop   *loop
 	fd     int
 	remote string
-	poll   netpoll.PollAttachment
 	watch  interest
 	closed atomic.Bool // read by workers
-	woken  bool        // guarded by loop.mu
+	woken  atomic.Bool // it is in loop.woken; whoever sets it puts it there
+	below  *conn       // the next one in loop.woken
 
 	framer  framer
 	reading *exchange // the request whose body is being read; it is the last of the queue
@@ -57,18 +46,17 @@ type conn struct {
 
 func newConn(l *loop, fd int, remote string) *conn {
 	c := &conn{loop: l, fd: fd, remote: remote}
-	c.poll = netpoll.PollAttachment{FD: fd}
 	c.framer.limits = &l.server.opts.Limits
 	c.readTimer.conn, c.writeTimer.conn = c, c
 	return c
 }
 
 // onEvent is called when the socket is ready.
-func (c *conn) onEvent(ev netpoll.IOEvent) {
-	if c.outBytes > 0 && netpoll.IsWriteEvent(ev) {
+func (c *conn) onEvent(events uint32) {
+	if c.outBytes > 0 && events&unix.EPOLLOUT != 0 {
 		c.write()
 	}
-	if !c.closed.Load() && ev&(netpoll.ReadEvents|netpoll.ErrEvents) != 0 {
+	if !c.closed.Load() && events&(unix.EPOLLIN|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		c.read()
 	}
 	c.advance()
@@ -274,7 +262,7 @@ func (c *conn) advance() {
 			break
 		}
 		if round == maxRounds {
-			c.loop.wake(c)
+			c.loop.wake(c, false)
 			break
 		}
 	}
@@ -341,35 +329,14 @@ func (c *conn) wanted() interest {
 	return want
 }
 
-// observe sets what the poller watches for. The poller has no call for "write only" or "nothing" on a descriptor it
-// knows, hence the detour over Delete.
+// observe sets what the connection is watched for.
 func (c *conn) observe(want interest) error {
 	if want == c.watch {
 		return nil
 	}
-	p, was := c.loop.poller, c.watch
+	was := c.watch
 	c.watch = want
-	switch {
-	case want == watchRead && was == watchBoth:
-		return p.ModRead(&c.poll, false)
-	case want == watchBoth && was != watchNone:
-		return p.ModReadWrite(&c.poll, false)
-	}
-	if was != watchNone {
-		if err := p.Delete(c.fd); err != nil {
-			return err
-		}
-	}
-	switch want {
-	case watchRead:
-		return p.AddRead(&c.poll, false)
-	case watchWrite:
-		return p.AddWrite(&c.poll, false)
-	case watchBoth:
-		return p.AddReadWrite(&c.poll, false)
-	case watchNone:
-	}
-	return nil
+	return c.loop.poller.watch(c.fd, was, want)
 }
 
 // arm sets the timers for what is waited for. While a worker has the request, nobody waits for the client.
@@ -430,7 +397,7 @@ func (c *conn) close() {
 	}
 	l := c.loop
 	if c.watch != watchNone {
-		_ = l.poller.Delete(c.fd)
+		_ = l.poller.watch(c.fd, c.watch, watchNone)
 		c.watch = watchNone
 	}
 	delete(l.conns, c.fd)

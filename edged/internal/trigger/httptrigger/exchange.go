@@ -169,6 +169,6 @@ func (ex *exchange) answer(_ *invoke.Invocation, res invoke.Result) {
 	ex.result = res
 	ex.settle()
 	if !c.closed.Load() {
-		c.loop.wake(c)
+		c.loop.wake(c, res.More)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/router"
+	"edged.dev/edge/edged/internal/trigger"
 	"edged.dev/edge/edged/internal/trigger/httptrigger"
 )
 
@@ -88,6 +89,7 @@ type setup struct {
 	guests map[invoke.FunctionName]guest
 	unix   bool
 	jobs   int
+	wrap   func(*workers) trigger.Submitter // stands between the server and the workers
 }
 
 // site is a running server.
@@ -122,6 +124,9 @@ func serve(tb testing.TB, s setup) *site {
 	var r router.Router
 	r.Swap(table)
 	s.opts.Router, s.opts.Submitter = &r, w
+	if s.wrap != nil {
+		s.opts.Submitter = s.wrap(w)
+	}
 	if s.opts.Logger == nil {
 		s.opts.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -6,18 +6,23 @@
 // An event loop reads bytes, the framer cuts them into messages, the router finds the function and the submitter
 // takes the invocation: all on the loop's goroutine, none of it blocks. A worker answers through Done (or Stream);
 // that only stores the result and wakes the loop, which writes whatever is ready, in the order of the requests, in one
-// system call. Guests never run on a loop and workers never touch a socket.
+// system call for each connection. Guests never run on a loop and workers never touch a socket.
 //
-// # Why gnet's poller and not its engine
+// # Why event loops of our own
 //
-// The loops stand on gnet's poller (package netpoll: epoll and the task queue), not on gnet.Run. The engine of v2.9.7
-// reads whenever a socket is readable and cannot be told to stop (a client that sends faster than it is served fills
-// memory), closes a connection as soon as the client shuts down its sending side (eventloop.read; the answer in flight
+// A loop is epoll, a stack of connections that have something to write, and a list of tasks (poller.go, loop.go). The
+// engine of gnet v2.9.7 reads whenever a socket is readable and cannot be told to stop (a client that sends faster than it
+// is served fills memory), closes a connection as soon as the client shuts down its sending side (the answer in flight
 // is lost, and so is what its outbound buffer cannot write at that moment), does not say when its outbound buffer has
-// drained (nothing to block a streaming guest on), ends the whole engine when accept fails for want of descriptors,
-// and cannot stop accepting while it serves on. Taking a descriptor over with Conn.Dup in OnClose does not
-// help: the rest of a half-written response stays inside the engine, out of reach. With the poller all five are a
-// few lines each.
+// drained (nothing to block a streaming guest on), ends as a whole when accept fails for want of descriptors, and cannot
+// stop accepting while it serves on. Its poller alone could be used, but yields to the Go scheduler whenever a poll has
+// found nothing: beside workers that are bound to their threads each such yield wakes and stops several threads. And it
+// writes to its eventfd for every answer, also while the loop is awake.
+//
+// # Wake-ups
+//
+// A loop that is awake looks at what was added before it sleeps, so only one that sleeps is woken by a system call, and
+// answers that come together share it: see [Server.Flush].
 //
 // # Strictness
 //
@@ -27,13 +32,13 @@
 //
 // # Concurrency
 //
-// A connection belongs to one loop. Shared with workers are only an exchange's done flag, its stream (own mutex) and
-// the loop's list of woken connections (loop.mu). Lock order: stream.mu and loop.mu are never held together.
+// A connection belongs to one loop. Shared with workers are only an exchange's done flag, its stream (own mutex), the
+// loop's stack of woken connections and its flag that it sleeps (atomics), and its tasks (loop.mu, which is also held to
+// wake it). Lock order: stream.mu and loop.mu are never held together.
 package httptrigger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -52,6 +57,7 @@ type Server struct {
 	open   atomic.Int64  // connections, those on their way to a loop included
 	unread atomic.Int64  // bytes of responses that connections hold because their clients do not take them
 	upload atomic.Int64  // bytes held for bodies of requests that are not answered yet
+	begun  atomic.Bool   // loops is complete and stays as it is
 	halt   chan struct{} // closed by Close to end the ticker
 	wg     sync.WaitGroup
 
@@ -109,6 +115,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.addr, s.state = addr, stateServing
+	s.begun.Store(true)
 	for _, l := range s.loops {
 		s.wg.Go(l.run)
 	}
@@ -129,7 +136,7 @@ func (s *Server) openLoops(fd int) error {
 		if err != nil {
 			closeFD(fd)
 			for _, l := range s.loops {
-				_ = l.poller.Close()
+				l.poller.close()
 			}
 			s.loops = nil
 			return fmt.Errorf("open event loop: %w", err)
@@ -184,10 +191,22 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.wg.Wait()
 	for _, l := range s.loops {
-		err = errors.Join(err, l.poller.Close())
+		l.poller.close()
 	}
 	close(s.closed)
 	return err
+}
+
+// Flush sends answers whose [invoke.Result.More] has promised it: whoever gives such answers calls it after the last of
+// them. Any goroutine may call it, and it costs a few loads when nothing is left to send. Answers that it is forgotten for
+// leave at the next tick of the loops' timers, at most half a second later.
+func (s *Server) Flush() {
+	if !s.begun.Load() {
+		return
+	}
+	for _, l := range s.loops {
+		l.flush()
+	}
 }
 
 // tick drives the loops' timers. One goroutine serves all connections; loops without any are left asleep.

@@ -2,13 +2,11 @@ package httptrigger
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,18 +16,25 @@ const readBytes = 64 << 10
 // acceptBatch is how many connections are accepted before those that exist have their turn.
 const acceptBatch = 64
 
+// yieldAfter is how long a busy loop goes on before it passes through the Go scheduler. Between its system calls it never
+// has to, and after 10 ms the runtime's monitor takes it for one that hogs its processor: it then wakes up every 20 to
+// 100 us, for as long as that lasts, to take the processor away, which costs 5 % of a core. Passing through each time, as
+// one does when the poll has found nothing, wakes idle threads that look for work.
+const yieldAfter = 5 * time.Millisecond
+
 // loop serves its share of the connections on one goroutine. Fields are its own unless said otherwise.
 type loop struct {
 	server *Server
-	poller *netpoll.Poller
+	poller *poller
 	conns  map[int]*conn // by descriptor
 	timers [classes]timerList
-	now    time.Time // when the current event began
+	now    time.Time // when the current round began
+	yield  time.Time // when the loop is to pass through the Go scheduler again
 	date   dateCache
 
 	listener int // -1 when this loop does not accept
-	lnPoll   netpoll.PollAttachment
 	draining bool
+	ended    bool
 	deaf     chan struct{} // closed when draining has begun: no connection comes from here any more
 	drained  chan struct{} // closed when draining and without connections
 
@@ -40,14 +45,18 @@ type loop struct {
 	open    atomic.Int64 // connections, those on their way included
 	resting atomic.Bool  // accepting pauses because descriptors have run out
 
+	// What others want of the loop. It looks at both before it sleeps; who adds something wakes it if it sleeps already.
+	woken  atomic.Pointer[conn] // stack of connections with something to write, linked by conn.below
+	posted atomic.Bool          // there are tasks
+	asleep atomic.Bool          // it waits for events, or is about to
+
 	mu     sync.Mutex
-	woken  []*conn // connections with something to write; guarded by mu
-	spare  []*conn // the other half of woken, in use while it is worked off
-	closed bool    // the poller must not be touched any more; guarded by mu
+	tasks  []func() // guarded by mu
+	closed bool     // the poller must not be touched any more; guarded by mu
 }
 
 func newLoop(s *Server) (*loop, error) {
-	p, err := netpoll.OpenPoller()
+	p, err := openPoller()
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +73,7 @@ func newLoop(s *Server) (*loop, error) {
 
 // accepts makes the loop the one that accepts connections.
 func (l *loop) accepts(fd int) error {
-	l.lnPoll = netpoll.PollAttachment{FD: fd}
-	if err := l.poller.AddRead(&l.lnPoll, false); err != nil {
+	if err := l.poller.watch(fd, watchNone, watchRead); err != nil {
 		return err
 	}
 	l.listener = fd
@@ -74,93 +82,153 @@ func (l *loop) accepts(fd int) error {
 
 // run serves until stop, then closes what is left.
 func (l *loop) run() {
-	err := l.poller.Polling(l.onEvent)
-	if err != nil && !errors.Is(err, gneterrors.ErrEngineShutdown) {
-		l.server.opts.Logger.Error("event loop ended", "error", err)
+	for !l.ended {
+		if err := l.round(); err != nil {
+			l.server.opts.Logger.Error("event loop ended", "error", err)
+			break
+		}
 	}
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.closeListener()
+	l.runPosted() // nothing is added any more: a connection on its way must not be lost
+	if !l.draining {
+		l.drain() // Close waits for it
+	}
 	for _, c := range l.conns {
 		c.close()
 	}
 }
 
-// stop ends the loop after what is posted already.
-func (l *loop) stop() { l.trigger(func(any) error { return gneterrors.ErrEngineShutdown }, nil) }
-
-// post runs task on the loop. After the loop has ended it does nothing. Any goroutine may call it.
-func (l *loop) post(task func()) {
-	l.trigger(func(any) error { task(); return nil }, nil)
+// round waits until there is something to do and does it.
+func (l *loop) round() error {
+	l.asleep.Store(true)
+	// What was added before asleep was set has woken nobody; what is added after it wakes the wait.
+	poll := l.woken.Load() != nil || l.posted.Load()
+	if poll {
+		l.asleep.Store(false)
+	}
+	events, err := l.poller.wait(poll)
+	l.asleep.Store(false)
+	if err != nil {
+		return err
+	}
+	l.now = time.Now()
+	for i := range events {
+		l.onEvent(int(events[i].Fd), events[i].Events)
+	}
+	l.runPosted()
+	l.runWoken()
+	if l.now.After(l.yield) {
+		l.yield = l.now.Add(yieldAfter)
+		runtime.Gosched()
+	}
+	return nil
 }
 
-// trigger queues a task unless the loop has ended: its descriptor numbers may be someone else's by then. It returns
-// whether the task will run.
-func (l *loop) trigger(task queue.Func, arg any) bool {
+// stop ends the loop after what is posted already.
+func (l *loop) stop() { l.post(func() { l.ended = true }) }
+
+// post runs task on the loop and reports whether it will be: not after the loop has ended. Any goroutine may call it.
+func (l *loop) post(task func()) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return false
 	}
-	if err := l.poller.Trigger(queue.HighPriority, task, arg); err != nil {
-		l.server.opts.Logger.Error("wake event loop", "error", err)
-	}
+	l.tasks = append(l.tasks, task)
+	l.posted.Store(true)
+	l.mu.Unlock()
+	l.rouse()
 	return true
 }
 
-// wake has the loop look at c. Any goroutine may call it; connections woken together are served together.
-func (l *loop) wake(c *conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c.woken || l.closed {
+// runPosted does what was posted, in order.
+func (l *loop) runPosted() {
+	if !l.posted.Load() {
 		return
 	}
-	c.woken = true
-	l.woken = append(l.woken, c)
-	if len(l.woken) > 1 {
-		return // the task is queued already
+	l.mu.Lock()
+	tasks := l.tasks
+	l.tasks = nil
+	l.posted.Store(false)
+	l.mu.Unlock()
+	for _, task := range tasks {
+		task()
 	}
-	if err := l.poller.Trigger(queue.HighPriority, runWoken, l); err != nil {
+}
+
+// wake has the loop look at c, at once, or when more is set by the next flush: connections that are woken together are
+// served together. Any goroutine may call it; when the loop is awake it costs no system call.
+func (l *loop) wake(c *conn, more bool) {
+	if !c.woken.Swap(true) {
+		for {
+			below := l.woken.Load()
+			c.below = below
+			if l.woken.CompareAndSwap(below, c) {
+				break
+			}
+		}
+	}
+	if !more {
+		l.rouse()
+	}
+}
+
+// flush makes up for the wake-up that was put off, if the loop has not looked by itself meanwhile. Any goroutine may
+// call it.
+func (l *loop) flush() {
+	if l.woken.Load() != nil {
+		l.rouse()
+	}
+}
+
+// rouse ends the loop's sleep.
+func (l *loop) rouse() {
+	if !l.asleep.Load() {
+		return
+	}
+	l.mu.Lock() // the loop takes it at its end, so the poller is not closed meanwhile
+	defer l.mu.Unlock()
+	if l.closed || !l.asleep.Swap(false) {
+		return
+	}
+	if err := l.poller.wake(); err != nil {
 		l.server.opts.Logger.Error("wake event loop", "error", err)
 	}
 }
 
-// runWoken serves the connections that were woken.
-func runWoken(arg any) error {
-	l := arg.(*loop)
-	l.mu.Lock()
-	woken := l.woken
-	l.woken = l.spare[:0]
-	for _, c := range woken {
-		c.woken = false
+// runWoken serves the connections that were woken, in the order in which they were.
+func (l *loop) runWoken() {
+	stack := l.woken.Swap(nil)
+	if stack == nil {
+		return
 	}
-	l.mu.Unlock()
-	l.now = time.Now()
-	for i, c := range woken {
+	var first *conn
+	for c := stack; c != nil; {
+		c.below, first, c = first, c, c.below
+	}
+	for c := first; c != nil; {
+		next := c.below
+		c.below = nil
+		c.woken.Store(false) // before it is looked at: what comes later wakes it again
 		if !c.closed.Load() {
 			c.advance()
 		}
-		woken[i] = nil
+		c = next
 	}
-	l.mu.Lock()
-	l.spare = woken[:0]
-	l.mu.Unlock()
-	return nil
 }
 
-// onEvent is called by the poller for every ready descriptor.
-func (l *loop) onEvent(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+// onEvent is called for every ready descriptor.
+func (l *loop) onEvent(fd int, events uint32) {
 	if fd == l.listener {
 		l.accept()
-		return nil
+		return
 	}
-	// An event of a connection that an earlier event of the same round has closed finds nothing here.
+	// The waker has no connection; nor has one that an earlier event of the same round has closed.
 	if c := l.conns[fd]; c != nil {
-		l.now = time.Now()
-		c.onEvent(ev)
+		c.onEvent(events)
 	}
-	return nil
 }
 
 // accept takes new connections and gives each to the loop with the fewest.
@@ -175,7 +243,7 @@ func (l *loop) accept() {
 			return
 		default: // descriptors or memory have run out: those connected go on, the others wait in the backlog
 			l.server.opts.Logger.Error("accept connection; pausing", "error", err)
-			if l.poller.Delete(l.listener) == nil {
+			if l.poller.watch(l.listener, watchRead, watchNone) == nil {
 				l.resting.Store(true)
 			}
 			return
@@ -202,7 +270,9 @@ func (s *Server) place(fd int, remote string) {
 	c := newConn(to, fd, remote)
 	s.open.Add(1)
 	to.open.Add(1)
-	if !to.trigger(adopt, c) {
+	if to == s.loops[0] { // it is the one that accepts
+		c.adopt()
+	} else if !to.post(c.adopt) {
 		c.close()
 	}
 }
@@ -216,18 +286,13 @@ func (s *Server) turnAway(fd int) {
 }
 
 // adopt registers a new connection with its loop.
-func adopt(arg any) error {
-	c := arg.(*conn)
-	l := c.loop
-	l.now = time.Now()
-	l.conns[c.fd] = c
+func (c *conn) adopt() {
+	c.loop.conns[c.fd] = c
 	c.advance()
-	return nil
 }
 
 // expire ends what has waited too long and takes up accepting again after a pause.
 func (l *loop) expire() {
-	l.now = time.Now()
 	for class := range l.timers {
 		for {
 			t := l.timers[class].due(l.now)
@@ -238,14 +303,13 @@ func (l *loop) expire() {
 			t.conn.expire(timerClass(class))
 		}
 	}
-	if l.resting.Load() && l.listener >= 0 && l.poller.AddRead(&l.lnPoll, false) == nil {
+	if l.resting.Load() && l.listener >= 0 && l.poller.watch(l.listener, watchNone, watchRead) == nil {
 		l.resting.Store(false)
 	}
 }
 
 // drain stops accepting and lets every connection end when it has nothing left to answer.
 func (l *loop) drain() {
-	l.now = time.Now()
 	l.draining = true
 	l.closeListener()
 	close(l.deaf)
@@ -271,7 +335,7 @@ func (l *loop) closeListener() {
 		return
 	}
 	if !l.resting.Swap(false) {
-		_ = l.poller.Delete(l.listener)
+		_ = l.poller.watch(l.listener, watchRead, watchNone)
 	}
 	closeFD(l.listener)
 	l.listener = -1

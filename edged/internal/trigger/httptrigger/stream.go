@@ -47,7 +47,7 @@ func (ex *exchange) part(inv *invoke.Invocation, status int, headers []invoke.He
 		return ErrClientGone
 	}
 	if ex.isHead || bodyless(s.status) {
-		c.loop.wake(c)
+		c.loop.wake(c, false)
 		return nil
 	}
 	bound := c.loop.server.opts.Limits.OutboundBytes
@@ -70,7 +70,7 @@ func (s *stream) add(c *conn, data []byte, bound int, deadline time.Time) error 
 			s.parts = append(s.parts, data)
 			s.bytes += len(data)
 			s.mu.Unlock()
-			c.loop.wake(c)
+			c.loop.wake(c, false)
 			return nil
 		}
 		s.mu.Unlock()

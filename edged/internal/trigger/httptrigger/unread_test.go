@@ -31,6 +31,7 @@ func TestUnreadResponsesAreBounded(t *testing.T) {
 			c.send("%s", get("/t/large"))
 			silent = append(silent, c)
 		}
+		eventually(t, "all have asked", func() bool { return s.called("large") == clients })
 		eventually(t, "connections are cut", func() bool { return s.Connections() < clients })
 		reader := s.dial(t)
 		reader.send("%s", post("/t/echo", "hello"))

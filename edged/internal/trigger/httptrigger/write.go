@@ -247,7 +247,7 @@ func writeAll(fd int, parts [][]byte) (int, error) {
 			held[0] = parts[0][first:]
 			vector = held[:]
 		}
-		n, err := unix.Writev(fd, vector)
+		n, err := writeParts(fd, vector)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -265,6 +265,14 @@ func writeAll(fd int, parts [][]byte) (int, error) {
 		first = n
 	}
 	return total, nil
+}
+
+// writeParts writes in one call what it can.
+func writeParts(fd int, parts [][]byte) (int, error) {
+	if len(parts) == 1 {
+		return unix.Write(fd, parts[0]) // no list to make
+	}
+	return unix.Writev(fd, parts)
 }
 
 // afterSent stamps what was handed to the socket and tells who wants to know.

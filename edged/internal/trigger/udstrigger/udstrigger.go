@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,9 +41,10 @@ type Server struct {
 	mode fs.FileMode
 	http httptrigger.Options
 
-	mu     sync.Mutex
-	server *httptrigger.Server // guarded by mu
-	made   fs.FileInfo         // the socket file that is ours; guarded by mu
+	server atomic.Pointer[httptrigger.Server] // set once, by Start, with mu held
+
+	mu   sync.Mutex
+	made fs.FileInfo // the socket file that is ours; guarded by mu
 }
 
 // New returns a server that does nothing until [Server.Start].
@@ -60,7 +62,7 @@ func New(opts Options) *Server {
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server != nil {
+	if s.server.Load() != nil {
 		return httptrigger.ErrStarted
 	}
 	ln, made, err := listen(ctx, s.path, s.mode)
@@ -73,25 +75,25 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := server.Start(ctx); err != nil {
 		return errors.Join(err, remove(s.path, made))
 	}
-	s.server, s.made = server, made
+	s.made = made
+	s.server.Store(server)
 	return nil
 }
 
 // Addr returns the socket's address; nil before Start.
 func (s *Server) Addr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.server == nil {
+	server := s.server.Load()
+	if server == nil {
 		return nil
 	}
-	return s.server.Addr()
+	return server.Addr()
 }
 
 // Close removes the socket file, unless someone has put another in its place, and drains as
 // [httptrigger.Server.Close] does. It is idempotent.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
-	server, made := s.server, s.made
+	server, made := s.server.Load(), s.made
 	s.made = nil
 	s.mu.Unlock()
 	if server == nil {
@@ -179,12 +181,18 @@ func remove(path string, meant fs.FileInfo) error {
 	return nil
 }
 
+// Flush sends answers whose sending was put off, see [httptrigger.Server.Flush].
+func (s *Server) Flush() {
+	if server := s.server.Load(); server != nil {
+		server.Flush()
+	}
+}
+
 // Connections returns how many connections are open.
 func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.server == nil {
+	server := s.server.Load()
+	if server == nil {
 		return 0
 	}
-	return s.server.Connections()
+	return server.Connections()
 }
