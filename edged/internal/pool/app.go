@@ -54,10 +54,13 @@ type App struct {
 	pool      atomic.Pointer[Pool] // where its instances are; nil before the first one
 
 	// inFlight counts the invocations that are admitted and not yet answered; unloaded once there is no way back. It is an
-	// atomic of its own because admission happens on an event loop, which must not wait for a module that is being loaded.
+	// atomic of its own because admission happens on an event loop, which must not wait for a module that is being loaded, and
+	// on a cache line of its own because every request writes it, while what is around it is only read.
+	_        [64]byte
 	inFlight atomic.Int64
-	retired  atomic.Bool // to be unloaded when inFlight falls to zero
+	_        [56]byte
 
+	retired atomic.Bool             // to be unloaded when inFlight falls to zero
 	program atomic.Pointer[Program] // written with mu held; nil until loaded
 
 	mu      sync.Mutex
@@ -289,8 +292,9 @@ func (a *App) keep(w *worker, c *cell, now int64) bool {
 
 // Function is one function of a deployed version: what the router finds and the scheduler runs.
 type Function struct {
-	app   *App
-	index int // among the app's functions
+	app    *App
+	index  int // among the app's functions
+	learnt scheduler.History
 	FunctionSpec
 }
 
@@ -312,3 +316,6 @@ func (f *Function) Relative() time.Duration { return f.Deadline }
 
 // Timeout implements scheduler.Job.
 func (f *Function) Timeout() time.Duration { return f.app.spec.Timeout }
+
+// History implements scheduler.Job.
+func (f *Function) History() *scheduler.History { return &f.learnt }

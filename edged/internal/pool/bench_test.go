@@ -63,7 +63,7 @@ func loop(b *testing.B, r scheduler.Runner, target *pool.Function) error {
 		if err := target.Acquire(); err != nil {
 			return err
 		}
-		result := r.Run(inv)
+		result := r.Run(inv, nil)
 		target.Release()
 		r.Recycle()
 		return result.Err

@@ -104,7 +104,7 @@ func open(dir string) (err error) {
 		return err
 	}
 	world.pool = pool.New(world.engine, slog.New(slog.DiscardHandler), pool.Hooks{})
-	world.scheduler = scheduler.New(scheduler.Options{Workers: workers})
+	world.scheduler = scheduler.New(scheduler.Options{Cores: workers})
 	return world.scheduler.Start(world.pool)
 }
 
@@ -178,8 +178,9 @@ func newApp(t *testing.T, change func(*pool.Spec)) *pool.App {
 	}
 	spec := pool.Spec{App: "app", Guest: guest, Timeout: hang, Concurrency: 100}
 	metrics := metric.New()
-	for _, name := range []invoke.FunctionName{"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5", "grow",
-		"until", "own", "sleep", "flood"} {
+	for _, name := range []invoke.FunctionName{
+		"version", "count", "held", "spin", "trap", "quit", "quit_3", "fail", "returns_5", "grow", "until", "own", "sleep", "flood",
+	} {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{Name: name, Entry: string(name), Metric: metrics.Function("app", name)})
 	}
 	change(&spec)

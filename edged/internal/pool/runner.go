@@ -5,7 +5,7 @@ import "edged.dev/edge/edged/internal/scheduler"
 // Pin implements scheduler.Runner: the thread runs on the core's processor from now on. Where the system does not allow it, the
 // thread runs where the system puts it, which is slower and no error; the log says so once.
 func (w *worker) Pin(core int) {
-	w.home.Store(int32(core)) //nolint:gosec // far fewer cores than that
+	w.home.Store(int32(core))
 	if core >= len(w.pool.cpus) {
 		return
 	}

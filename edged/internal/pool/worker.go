@@ -55,8 +55,9 @@ func newWorker(p *Pool, t *wasmedge.Thread) *worker {
 }
 
 // Run implements scheduler.Runner.
-func (w *worker) Run(inv *invoke.Invocation) invoke.Result {
+func (w *worker) Run(inv *invoke.Invocation, core scheduler.Core) invoke.Result {
 	inv.Stamps.Picked = time.Now()
+	w.core = core
 	fn := inv.Target.(*Function) //nolint:forcetypeassert // the daemon's router holds nothing else
 	w.begin(w.limit(inv, fn))
 	s := fn.app.seats.Get().(*seat) //nolint:forcetypeassert // the pool's New makes nothing else
