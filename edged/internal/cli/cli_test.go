@@ -117,7 +117,7 @@ func TestStableCommands(t *testing.T) {
 		"serve": "data http uds admin cores config", "deploy": "name admin json", "ls": "admin json", "inspect": "admin json",
 		"invoke": "data header admin json", "logs": "f since admin json", "rollback": "admin json", "rm": "admin",
 		"kv get": "admin json", "kv set": "admin", "kv rm": "admin", "kv ls": "admin json", "kv export": "admin", "kv import": "admin",
-		"status": "admin json", "doctor": "admin json", "run": "", "compile": "", "schema": "json", "completion": "",
+		"status": "admin json", "top": "interval sort once admin json", "doctor": "admin json", "run": "", "compile": "", "schema": "json", "completion": "",
 		"version": "json", "init": "lang", "build": "",
 	}
 	found := make(map[string]*cli.Command)
@@ -191,7 +191,7 @@ func TestUsageErrors(t *testing.T) {
 
 func TestUnreachableIsThree(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "none.sock")
-	for _, args := range []string{"ls", "status", "inspect a", "kv ls", "logs -f", "invoke a", "rm a", "rollback a", "doctor"} {
+	for _, args := range []string{"ls", "status", "top", "top --json", "inspect a", "kv ls", "logs -f", "invoke a", "rm a", "rollback a", "doctor"} {
 		got := run(t, Deps{AdminPath: "/never/asked"}, append(strings.Fields(args), "--admin", nowhere)...)
 		if got.code != 3 || !strings.Contains(got.errOut, nowhere) || !strings.Contains(got.errOut, "edged serve") {
 			t.Errorf("%s: code %d, %q", args, got.code, got.errOut)

@@ -29,7 +29,7 @@ func (p *program) outStyle() style { return style{p.StdoutTerminal && !p.NoColor
 func (p *program) errStyle() style { return style{p.StderrTerminal && !p.NoColor} }
 
 func (s style) paint(c color, text string) string {
-	if !s.on || text == "" {
+	if !s.on || text == "" || c == "" {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
@@ -75,6 +75,11 @@ func visible(text string) string {
 		i += size
 	}
 	return out.String()
+}
+
+// oneLine is visible for a text that has to stay on its line.
+func oneLine(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(visible(text), "\n", `\n`), "\t", `\t`)
 }
 
 // table prints rows in aligned columns with a heading. Cells are made visible before they are measured.
