@@ -166,18 +166,29 @@ func relaxGC() {
 	}
 }
 
+// processorsPerCore is how many processors the Go scheduler has for each core that runs guests.
+const processorsPerCore = 12
+
 func (d *Daemon) openScheduler(Options) error {
 	relaxGC()
-	workers := scheduler.DefaultWorkers(d.config.Cores)
-	// A host function that calls back into Go needs a processor of the Go scheduler at once, also while every worker runs a
-	// guest; with too few of them it waits for milliseconds.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+d.config.Cores))
+	policy, err := scheduler.ParsePolicy(d.config.Scheduler.Policy)
+	if err != nil {
+		return err
+	}
+	preempt, err := scheduler.ParsePreemption(d.config.Scheduler.Preempt)
+	if err != nil {
+		return err
+	}
+	// A host function that calls back into Go needs a processor of the Go scheduler at once, also while other workers are in
+	// guests, running or parked; with too few of them it waits for milliseconds.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processorsPerCore*d.config.Cores))
 	d.pool = pool.New(d.engine, d.logger, pool.Hooks{
 		ColdStart: d.metrics.ColdStarts.Inc,
 		Restored:  func(took time.Duration) { d.metrics.Restore.Observe(took.Seconds()) },
 	})
 	d.scheduler = scheduler.New(scheduler.Options{
-		Workers: workers, Queue: d.config.Limits.Queue * d.config.Cores, Rejected: d.rejected,
+		Cores: d.config.Cores, Queue: d.config.Limits.Queue * d.config.Cores,
+		Policy: policy, Preempt: preempt, Slice: d.config.Scheduler.Slice, Rejected: d.rejected,
 	})
 	d.closing(d.scheduler.Close)
 	return d.scheduler.Start(d.pool)
@@ -191,6 +202,8 @@ func (d *Daemon) rejected(reason scheduler.Rejection) {
 		d.metrics.Reject(metric.RejectConcurrency)
 	case scheduler.RejectDraining:
 		d.metrics.Reject(metric.RejectDraining)
+	case scheduler.RejectOverload:
+		d.metrics.Reject(metric.RejectCapacity)
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *crew) begin(app *pool.App, fn invoke.FunctionName) <-chan invoke.Result
 	}
 	inv := &invoke.Invocation{App: "app", Function: fn, Target: target, Stamps: invoke.Stamps{Arrived: time.Now()}}
 	if err := c.pool.Go(func(r scheduler.Runner) {
-		result := r.Run(inv)
+		result := r.Run(inv, nil)
 		r.Recycle()
 		target.Release()
 		ended <- result

@@ -10,122 +10,23 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
-	"edged.dev/edge/internal/testutil"
 )
 
-// job counts what the scheduler does with it.
-type job struct {
-	limit    int64
-	relative time.Duration
-	held     atomic.Int64
-	retired  bool
-}
-
-func (*job) Name() (invoke.AppName, invoke.FunctionName) { return "app", "fn" }
-func (j *job) Relative() time.Duration                   { return j.relative }
-func (j *job) Release()                                  { j.held.Add(-1) }
-func (j *job) Acquire() error {
-	if j.retired {
-		return ErrRetired
-	}
-	if j.held.Add(1) > j.limit {
-		j.held.Add(-1)
-		return &invoke.Error{Kind: invoke.ErrQueueFull}
-	}
-	return nil
-}
-
-// threads runs workers on goroutines.
-type threads struct {
-	run func(*invoke.Invocation) invoke.Result
-}
-
-// runner is a worker on a goroutine.
-type runner struct {
-	threads
-	token chan struct{} // of one place: several wake-ups count as one
-}
-
-func (r *runner) Run(inv *invoke.Invocation) invoke.Result { return r.run(inv) }
-func (r *runner) Recycle()                                 {}
-func (r *runner) Wait()                                    { <-r.token }
-func (r *runner) Wake() {
-	select {
-	case r.token <- struct{}{}:
-	default:
-	}
-}
-
-func (t threads) Go(work func(Runner)) error {
-	go work(&runner{t, make(chan struct{}, 1)})
-	return nil
-}
-
-func start(t *testing.T, options Options, run func(*invoke.Invocation) invoke.Result) *Scheduler {
-	t.Helper()
-	testutil.NoLeaks(t)
-	s := New(options)
-	if err := s.Start(threads{run}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func invocation(id uint64, j *job, done func(*invoke.Invocation, invoke.Result)) *invoke.Invocation {
-	return &invoke.Invocation{ID: id, Target: j, Done: done, Stamps: invoke.Stamps{Arrived: time.Now()}}
-}
-
-// TestOrder queues invocations behind one that holds the only worker and looks in what order they then run.
-func TestOrder(t *testing.T) {
-	release := make(chan struct{})
-	var order []uint64
-	s := start(t, Options{Workers: 1}, func(inv *invoke.Invocation) invoke.Result {
-		if inv.ID == 0 {
-			<-release
-		}
-		order = append(order, inv.ID)
-		return invoke.Result{}
-	})
-	var done sync.WaitGroup
-	submit := func(id uint64, j *job, deadline time.Duration) {
-		done.Add(1)
-		inv := invocation(id, j, func(*invoke.Invocation, invoke.Result) { done.Done() })
-		if deadline > 0 {
-			inv.Deadline = inv.Stamps.Arrived.Add(deadline)
-		}
-		if err := s.Submit(inv); err != nil {
-			t.Error(err)
-		}
-	}
-	submit(0, &job{limit: 1}, 0)
-	for queued, running := s.Load(); queued != 0 || running != 1; queued, running = s.Load() {
-	}
-	submit(1, &job{limit: 9, relative: time.Hour}, 0)
-	submit(2, &job{limit: 9}, 0)                                // DefaultRelative
-	submit(3, &job{limit: 9, relative: time.Millisecond}, 0)    // most urgent
-	submit(4, &job{limit: 9, relative: time.Hour}, time.Minute) // its caller is more impatient than the function
-	close(release)
-	done.Wait()
-	want := []uint64{0, 3, 2, 4, 1}
-	for i := range want {
-		if order[i] != want[i] {
-			t.Fatalf("ran in order %v, want %v", order, want)
-		}
-	}
-}
+func ignore(*invoke.Invocation, invoke.Result) {}
 
 func TestRefusals(t *testing.T) {
 	block := make(chan struct{})
-	var rejected [3]atomic.Int64
-	s := start(t, Options{Workers: 1, Queue: 2, Rejected: func(r Rejection) { rejected[r].Add(1) }},
-		func(*invoke.Invocation) invoke.Result { <-block; return invoke.Result{} })
-	ignore := func(*invoke.Invocation, invoke.Result) {}
+	var rejected [4]atomic.Int64
+	s, _ := start(t, Options{Cores: 1, Queue: 2, Preempt: Off, Rejected: func(r Rejection) { rejected[r].Add(1) }},
+		func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { <-block; return invoke.Result{} })
 	j := &job{limit: 100}
 	if err := s.Submit(invocation(1, j, ignore)); err != nil {
 		t.Fatal(err)
 	}
-	for _, running := s.Load(); running != 1; _, running = s.Load() {
+	until(s, func(_, running int) bool { return running == 1 })
+	tight := &job{limit: 100, relative: time.Millisecond}
+	if err := s.Submit(invocation(8, tight, ignore)); !errors.Is(err, invoke.ErrQueueFull) {
+		t.Errorf("behind an unknown one, within a millisecond: %v", err)
 	}
 	for id := range uint64(2) {
 		if err := s.Submit(invocation(2+id, j, ignore)); err != nil {
@@ -148,10 +49,12 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
 	}
-	if rejected[RejectQueueFull].Load() != 1 || rejected[RejectConcurrency].Load() != 1 {
-		t.Errorf("told of %d full queues and %d reached limits", rejected[0].Load(), rejected[1].Load())
+	for reason, want := range []int64{RejectQueueFull: 1, RejectConcurrency: 1, RejectDraining: 0, RejectOverload: 1} {
+		if got := rejected[reason].Load(); got != want {
+			t.Errorf("told %d times of reason %d, want %d", got, reason, want)
+		}
 	}
-	if held := j.held.Load(); held != 3 {
+	if held := j.held.Load() + tight.held.Load(); held != 3 {
 		t.Errorf("%d invocations are counted in, want 3", held)
 	}
 	close(block)
@@ -168,25 +71,28 @@ func TestRefusals(t *testing.T) {
 
 func TestDeadlineWhileWaiting(t *testing.T) {
 	block := make(chan struct{})
-	var ran atomic.Int64
-	s := start(t, Options{Workers: 1}, func(inv *invoke.Invocation) invoke.Result {
+	var ran, clock atomic.Int64
+	begin := time.Now()
+	now := func() time.Time { return begin.Add(time.Duration(clock.Load())) }
+	s, _ := start(t, Options{Cores: 1, Preempt: Off, Now: now}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
 		ran.Add(1)
 		<-block
 		return invoke.Result{}
 	})
+	defer close(block)
 	results := make(chan invoke.Result, 2)
 	done := func(_ *invoke.Invocation, r invoke.Result) { results <- r }
 	if err := s.Submit(invocation(1, &job{limit: 9}, done)); err != nil {
 		t.Fatal(err)
 	}
-	for ran.Load() != 1 {
-	}
+	until(s, func(int, int) bool { return ran.Load() == 1 })
 	late := invocation(2, &job{limit: 9}, done)
-	late.Deadline = time.Now()
+	late.Deadline = begin.Add(time.Second)
 	if err := s.Submit(late); err != nil {
 		t.Fatal(err)
 	}
-	close(block)
+	clock.Store(int64(2 * time.Second))
+	block <- struct{}{}
 	<-results
 	if r := <-results; !errors.Is(r.Err, invoke.ErrTimeout) {
 		t.Errorf("answered %v", r.Err)
@@ -198,15 +104,17 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 
 func TestDrainGivesUp(t *testing.T) {
 	block := make(chan struct{})
-	s := start(t, Options{Workers: 1}, func(*invoke.Invocation) invoke.Result { <-block; return invoke.Result{} })
+	s, _ := start(t, Options{Cores: 1, Preempt: Off}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
+		<-block
+		return invoke.Result{}
+	})
 	results := make(chan invoke.Result, 2)
 	for id := range uint64(2) {
 		if err := s.Submit(invocation(id, &job{limit: 9}, func(_ *invoke.Invocation, r invoke.Result) { results <- r })); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, running := s.Load(); running != 1; _, running = s.Load() {
-	}
+	until(s, func(_, running int) bool { return running == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Drain(ctx); !errors.Is(err, context.Canceled) {
@@ -221,58 +129,165 @@ func TestDrainGivesUp(t *testing.T) {
 	}
 }
 
-// TestModel submits at random from many goroutines and checks what must always hold: everything admitted is answered once,
-// never more than Workers run, and every Acquire has its Release.
-func TestModel(t *testing.T) {
-	const workers, submitters, each = 3, 8, 2000
-	var running, answered, admitted atomic.Int64
-	s := start(t, Options{Workers: workers, Queue: 50}, func(inv *invoke.Invocation) invoke.Result {
-		if running.Add(1) > workers {
-			t.Error("more run than there are workers")
+// TestPreempts parks a guest for one that is due earlier, runs that on another thread, and lets the first one go on.
+func TestPreempts(t *testing.T) {
+	release := make(chan struct{})
+	s, _ := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
+		if inv.ID == 2 {
+			close(release)
+			return invoke.Result{}
 		}
-		defer running.Add(-1)
-		return invoke.Result{Status: int(inv.ID)}
-	})
-	jobs := []*job{{limit: 5}, {limit: 20, relative: time.Millisecond}, {limit: 1000, relative: time.Second}}
-	var group sync.WaitGroup
-	for seed := range uint64(submitters) {
-		group.Go(func() {
-			random := rand.New(rand.NewPCG(7, seed))
-			for n := range uint64(each) {
-				var once atomic.Int64
-				id := seed*each + n
-				inv := invocation(id, jobs[random.IntN(len(jobs))], func(_ *invoke.Invocation, r invoke.Result) {
-					if once.Add(1) != 1 || (r.Err == nil && r.Status != int(id)) {
-						t.Errorf("invocation %d was answered %+v", id, r)
-					}
-					answered.Add(1)
-				})
-				if s.Submit(inv) == nil {
-					admitted.Add(1)
-				}
+		for {
+			select {
+			case <-release:
+				return invoke.Result{}
+			default:
+				r.look()
 			}
-		})
-	}
-	group.Wait()
-	if err := s.Drain(t.Context()); err != nil {
+		}
+	})
+	done := make(chan uint64, 2)
+	answer := func(inv *invoke.Invocation, _ invoke.Result) { done <- inv.ID }
+	if err := s.Submit(invocation(1, &job{limit: 9}, answer)); err != nil {
 		t.Fatal(err)
 	}
-	if answered.Load() != admitted.Load() || admitted.Load() == 0 {
-		t.Errorf("%d admitted, %d answered", admitted.Load(), answered.Load())
+	until(s, func(_, running int) bool { return running == 1 })
+	quick := &job{limit: 9}
+	for range historyKnown {
+		quick.history.Observe(10 * time.Microsecond)
 	}
-	for i, j := range jobs {
-		if held := j.held.Load(); held != 0 {
-			t.Errorf("job %d still counts %d", i, held)
+	if err := s.Submit(invocation(2, quick, answer)); err != nil {
+		t.Fatal(err)
+	}
+	if first, second := <-done, <-done; first != 2 || second != 1 {
+		t.Errorf("answered %d before %d", first, second)
+	}
+	until(s, func(_, running int) bool { return running == 0 })
+	stats := s.Stats()[0]
+	if stats.Preemptions != 1 || stats.Resumes != 1 || stats.Finished != 2 || stats.Parked != 0 || stats.Busy == 0 {
+		t.Errorf("counted %+v", stats)
+	}
+}
+
+// TestKilledWhileParked: what is killed while it is parked ends on its own thread, without a core, while another runs.
+func TestKilledWhileParked(t *testing.T) {
+	var victim atomic.Pointer[fakeRunner]
+	over := make(chan struct{})
+	s, _ := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
+		if inv.ID == 1 {
+			victim.Store(r)
+			for !r.look() {
+			}
+			return invoke.Result{Err: invoke.ErrTimeout}
+		}
+		victim.Load().kill()
+		<-over
+		return invoke.Result{}
+	})
+	quick := &job{limit: 9}
+	for range historyKnown {
+		quick.history.Observe(10 * time.Microsecond)
+	}
+	done := make(chan struct{})
+	if err := s.Submit(invocation(1, &job{limit: 9}, func(*invoke.Invocation, invoke.Result) { close(over) })); err != nil {
+		t.Fatal(err)
+	}
+	until(s, func(int, int) bool { return victim.Load() != nil })
+	if err := s.Submit(invocation(2, quick, func(*invoke.Invocation, invoke.Result) { close(done) })); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if err := s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestModel submits at random from many goroutines guests that run, wait in the host and are killed, and checks what must
+// always hold: one runs on a core, everything admitted is answered once, and every Acquire has its Release.
+func TestModel(t *testing.T) {
+	for _, options := range []Options{
+		{Cores: 1, Slice: 500 * time.Microsecond},
+		{Cores: 2, Slice: 500 * time.Microsecond, Queue: 50},
+		{Cores: 3, MaxThreads: 3, Slice: 500 * time.Microsecond},
+		{Cores: 2, Policy: FIFO, Slice: 500 * time.Microsecond},
+		{Cores: 2, Policy: SJF, Preempt: OnTimer, Slice: 500 * time.Microsecond},
+		{Cores: 2, Preempt: Off},
+	} {
+		var answered, admitted, flushed, more atomic.Int64
+		options.Flush = func() { flushed.Add(1) }
+		s, _ := start(t, options, func(r *fakeRunner, inv *invoke.Invocation, core Core) invoke.Result {
+			random := rand.New(rand.NewPCG(3, inv.ID))
+			r.mu.Lock()
+			r.doomed = false
+			r.mu.Unlock()
+			for range random.IntN(4) {
+				switch random.IntN(3) {
+				case 0:
+					r.leave(core)
+					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond) // a wait in the host
+					r.back(core)
+				case 1:
+					if random.IntN(8) == 0 {
+						go r.kill() // it may hit a later guest of the thread, which serves as well
+					}
+				}
+				for end := time.Now().Add(time.Duration(random.IntN(1<<random.IntN(11))) * time.Microsecond); time.Now().Before(end); {
+					if r.look() {
+						return invoke.Result{Status: int(inv.ID)}
+					}
+				}
+			}
+			return invoke.Result{Status: int(inv.ID)}
+		})
+		jobs := []*job{
+			{app: "a", limit: 5}, {app: "a", limit: 20, relative: 5 * time.Millisecond}, {app: "b", limit: 1000, relative: time.Second}, {app: "c", limit: 1000},
+		}
+		var group sync.WaitGroup
+		for seed := range uint64(4) {
+			group.Go(func() {
+				random := rand.New(rand.NewPCG(7, seed))
+				for n := range uint64(200) {
+					var once atomic.Int64
+					id := seed*1000 + n + 1
+					inv := invocation(id, jobs[random.IntN(len(jobs))], func(_ *invoke.Invocation, r invoke.Result) {
+						if once.Add(1) != 1 || (r.Err == nil && r.Status != int(id)) {
+							t.Errorf("invocation %d was answered %+v", id, r)
+						}
+						if r.More {
+							more.Add(1)
+						}
+						answered.Add(1)
+					})
+					if s.Submit(inv) == nil {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if err := s.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if answered.Load() != admitted.Load() || admitted.Load() == 0 {
+			t.Errorf("%d admitted, %d answered", admitted.Load(), answered.Load())
+		}
+		if more.Load() > 0 && flushed.Load() == 0 {
+			t.Errorf("%d answers were put off and never flushed", more.Load())
+		}
+		for i, j := range jobs {
+			if held := j.held.Load(); held != 0 {
+				t.Errorf("job %d still counts %d", i, held)
+			}
 		}
 	}
 }
 
+// BenchmarkSubmit takes one invocation after the other from the submitter to a worker and back.
 func BenchmarkSubmit(b *testing.B) {
-	s := New(Options{Workers: 1})
-	if err := s.Start(threads{func(*invoke.Invocation) invoke.Result { return invoke.Result{} }}); err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s, _ := start(b, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
 	done := make(chan struct{}, 1)
 	inv := invocation(1, &job{limit: 1}, func(*invoke.Invocation, invoke.Result) { done <- struct{}{} })
 	b.ReportAllocs()

@@ -1,0 +1,167 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"edged.dev/edge/edged/internal/invoke"
+)
+
+// Bounds of what a refused client is told to wait.
+const (
+	leastRetry = time.Second // the unit of Retry-After
+	mostRetry  = time.Minute
+)
+
+// refusal is why an invocation is not admitted.
+type refusal struct {
+	why     Rejection
+	waiting int
+	retry   time.Duration
+}
+
+// err is what the client is told.
+func (r *refusal) err() *invoke.Error {
+	e := &invoke.Error{Kind: invoke.ErrQueueFull, RetryAfter: r.retry}
+	switch r.why {
+	case RejectDraining:
+		e.Kind = invoke.ErrDraining
+	case RejectOverload:
+		e.Detail = "by its estimated run time it cannot be answered in time beside what has been admitted"
+	case RejectQueueFull, RejectConcurrency:
+		e.Detail = fmt.Sprintf("%d invocations wait already", r.waiting)
+	}
+	return e
+}
+
+func (m *machine) refuse(now time.Duration, why Rejection) *refusal {
+	var work time.Duration
+	for _, c := range m.cores {
+		work += c.backlog()
+		if c.running != nil {
+			work += c.running.leftAt(now)
+		}
+	}
+	retry := work / time.Duration(len(m.cores))
+	return &refusal{why: why, waiting: m.waiting, retry: min(max(retry, leastRetry), mostRetry)}
+}
+
+// admit returns the core whose queue a new task may join.
+func (m *machine) admit(now time.Duration, t *task) (*core, *refusal) {
+	switch {
+	case m.drained:
+		return nil, m.refuse(now, RejectDraining)
+	case m.waiting >= m.options.Queue:
+		return nil, m.refuse(now, RejectQueueFull)
+	case m.overloads(t):
+		return nil, m.refuse(now, RejectOverload)
+	}
+	c := m.place(now, t)
+	if m.options.Policy != EDF {
+		return c, nil
+	}
+	if !t.declared {
+		if behind := m.delays(now, c, t); behind > 0 {
+			t.due = behind + 1 // behind what it would make late; nobody was promised its due time
+		}
+		return c, nil
+	}
+	if m.fits(now, c, t) {
+		return c, nil
+	}
+	for _, other := range m.cores {
+		if other != c && m.fits(now, other, t) {
+			return other, nil
+		}
+	}
+	return nil, m.refuse(now, RejectOverload)
+}
+
+// overloads reports whether the cores have no room for another task by the sum of what each needs of its time. An app
+// within its part of the cores is not refused for others; when nothing is there, anything may come.
+func (m *machine) overloads(t *task) bool {
+	room := float64(len(m.cores))
+	if m.live == 0 || m.load+t.density <= room {
+		return false
+	}
+	apps := m.active
+	if t.tenant.live == 0 {
+		apps++
+	}
+	return t.tenant.load+t.density > room/float64(apps)
+}
+
+// fits reports whether a task with a promised due time is done by then on a core, and delays nobody else's.
+func (m *machine) fits(now time.Duration, c *core, t *task) bool {
+	if c.idle() && !c.waiting() {
+		return true
+	}
+	ahead := t.cost() + m.ahead(now, c, t.due)
+	for i := c.tasks.len() - 1; i >= 0; i-- {
+		if u := c.tasks.at(i); u.due > t.due {
+			ahead -= u.weight
+			continue
+		}
+		break
+	}
+	return m.done(now, c, ahead+c.tasks.work) <= t.due && m.delays(now, c, t) == 0
+}
+
+// delays returns the latest due time that has been promised on a core and would be missed for the new task; 0 when there
+// is none. What will be late anyway does not count.
+func (m *machine) delays(now time.Duration, c *core, t *task) time.Duration {
+	cost := t.cost()
+	sum := c.tasks.work // of the tasks up to the one looked at
+	r := c.running
+	for i := c.tasks.len() - 1; ; i-- {
+		var u *task
+		due := time.Duration(math.MinInt64)
+		if i >= 0 {
+			u = c.tasks.at(i)
+			due = u.due
+		}
+		if r != nil && r.declared && !r.long && r.due > t.due && r.due > due {
+			if m.misses(now, c, r.due, sum+r.leftAt(now), cost) {
+				return r.due
+			}
+			r = nil
+		}
+		if u == nil || due <= t.due {
+			return 0
+		}
+		if u.declared && m.misses(now, c, due, sum+m.ahead(now, c, due), cost) {
+			return due
+		}
+		sum -= u.weight
+	}
+}
+
+// misses reports whether so much more work makes the difference between a due time met and one missed.
+func (m *machine) misses(now time.Duration, c *core, due, work, more time.Duration) bool {
+	return m.done(now, c, work) <= due && m.done(now, c, work+more) > due
+}
+
+// ahead is what the running task of a core still takes from one that is due then.
+func (m *machine) ahead(now time.Duration, c *core, due time.Duration) time.Duration {
+	r := c.running
+	if r == nil {
+		return m.options.WakeCost
+	}
+	rest := r.leftAt(now)
+	switch {
+	case m.options.Preempt == Off || (!r.long && r.due <= due):
+		return rest
+	case m.options.Preempt == OnTimer:
+		return min(rest, m.options.Slice)
+	}
+	return min(rest, nearlyDone)
+}
+
+// done is when a core has done so much work, with what the long class takes of it meanwhile.
+func (m *machine) done(now time.Duration, c *core, work time.Duration) time.Duration {
+	if len(c.long.tasks) > 0 || (c.running != nil && c.running.long) {
+		work += work/(longShare-1) + m.options.Slice
+	}
+	return now + work
+}

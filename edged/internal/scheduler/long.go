@@ -1,0 +1,58 @@
+package scheduler
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// longShare is the part of a core that long tasks get while others would take all of it: a twentieth, so that with
+	// slices of 1 ms one of twenty short calls meets one and waits for its end.
+	longShare = 20
+	// longQuantum is how many slices a long task runs before the next long one: an exchange costs 30-40 us and nobody
+	// waits for it, so five times a slice.
+	longQuantum = 5
+)
+
+// longClass is the tasks of a core that have used up their budget. They run when nothing else wants the core, one after
+// the other, and get a share when something always does.
+type longClass struct {
+	tasks []*task
+	// credit is the core time that is due to them; it grows while they wait and others run.
+	credit time.Duration
+	// shielded is until when a long task runs in its share: others do not interrupt it before.
+	shielded time.Duration
+}
+
+// settle accounts for core time, of a long task or another.
+func (l *longClass) settle(long bool, ran time.Duration) {
+	switch {
+	case long:
+		l.credit = max(0, l.credit-ran)
+	case len(l.tasks) > 0:
+		l.credit += ran / longShare
+	default:
+		l.credit = 0
+	}
+}
+
+// owed reports whether a slice is due to them.
+func (l *longClass) owed(slice time.Duration) bool { return len(l.tasks) > 0 && l.credit >= slice }
+
+// add puts a task back that had the core, to the end when its turn is over.
+func (l *longClass) add(t *task, slice time.Duration) {
+	if t.turnOver(longQuantum * slice) {
+		t.turn = t.used
+		l.tasks = append(l.tasks, t)
+		return
+	}
+	l.tasks = slices.Insert(l.tasks, 0, t)
+}
+
+func (l *longClass) remove(t *task) {
+	i := slices.Index(l.tasks, t)
+	l.tasks = slices.Delete(l.tasks, i, i+1)
+}
+
+// turnOver reports whether the task has run for so long since its turn began.
+func (t *task) turnOver(quantum time.Duration) bool { return t.used-t.turn >= quantum }

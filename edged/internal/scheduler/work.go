@@ -1,0 +1,158 @@
+package scheduler
+
+import (
+	"sync/atomic"
+	"time"
+
+	"edged.dev/edge/edged/internal/invoke"
+)
+
+const (
+	// Answers are held back for the next ones up to that many, the first for so long, and not while something runs that is
+	// expected to take longer than nearlyDone.
+	mostUnflushed    = 16
+	longestUnflushed = 200 * time.Microsecond
+)
+
+// work is the life of one worker, on its thread.
+func (s *Scheduler) work(w *worker) {
+	s.mu.Lock()
+	s.machine.born(s.now(), w)
+	for t := s.rest(w); t != nil; {
+		now, waiting := t.since, &t.core.tasks.size
+		flush := w.unflushed > 0 && (t.expect > nearlyDone || now-w.unflushedSince > longestUnflushed)
+		t.core.unflushed = w.unflushed > 0 && !flush
+		s.machine.stirred = s.machine.stirred || t.core.unflushed
+		s.unlock()
+		if flush {
+			s.flush(w)
+		}
+		history := t.history
+		ran := s.run(w, t, now, waiting)
+		s.mu.Lock()
+		next, used := s.machine.ended(s.now(), w, s.cancel(w, t))
+		if s.machine.live == 0 {
+			s.quiet.Broadcast()
+		}
+		if ran {
+			history.Observe(used)
+		}
+		if t = next; t == nil {
+			t = s.rest(w)
+		}
+	}
+	s.unlock()
+}
+
+// rest waits until there is a task to run; nil when the thread is to end. It is called with mu held and returns so.
+func (s *Scheduler) rest(w *worker) *task {
+	for w.role != ended {
+		s.unlock()
+		s.flush(w)
+		w.runner.Wait()
+		s.mu.Lock()
+		t := s.machine.woken(s.now(), w)
+		if w.core.unflushed { // by a worker that has been parked
+			w.core.unflushed = false
+			s.unlock()
+			s.options.Flush()
+			s.mu.Lock()
+		}
+		if t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// run runs a task that has got its core now, unless its caller has given it up meanwhile, and answers it. waiting is how
+// many more there are for this core. It reports whether it was run.
+func (s *Scheduler) run(w *worker, t *task, now time.Duration, waiting *atomic.Int32) bool {
+	inv, late := t.inv, t.deadline > 0 && now >= t.deadline
+	var result invoke.Result
+	if late {
+		result.Err = &invoke.Error{Kind: invoke.ErrTimeout, Detail: "its deadline passed while it waited for a core"}
+	} else {
+		result = w.runner.Run(inv, w)
+	}
+	t.job.Release() // first: who gets the answer may count on it
+	result.More = s.options.Flush != nil && waiting.Load() > 0 && w.unflushed < mostUnflushed
+	if result.More {
+		if w.unflushed == 0 {
+			w.unflushedSince = now
+		}
+		w.unflushed++
+	}
+	more := result.More
+	inv.Done(inv, result)
+	if !more {
+		s.flush(w)
+	}
+	if !late {
+		w.runner.Recycle()
+	}
+	return !late
+}
+
+// flush lets go what the worker has answered and not yet flushed.
+func (s *Scheduler) flush(w *worker) {
+	if w.unflushed > 0 {
+		w.unflushed = 0
+		s.options.Flush()
+	}
+}
+
+// cancel takes back what the worker's task was asked; see Runner.CancelPark. Called with mu held.
+func (s *Scheduler) cancel(w *worker, t *task) bool {
+	if !t.asked {
+		return true
+	}
+	t.asked = false
+	return w.runner.CancelPark()
+}
+
+var _ Core = (*worker)(nil)
+
+// Leave implements Core.
+func (w *worker) Leave() {
+	s := w.shell
+	s.flush(w)
+	s.mu.Lock()
+	w.task.core.unflushed = false
+	s.machine.leave(s.now(), w, s.cancel(w, w.task))
+	s.unlock()
+}
+
+// Return implements Core.
+func (w *worker) Return() {
+	s := w.shell
+	s.mu.Lock()
+	has := s.machine.back(s.now(), w)
+	s.unlock()
+	if !has {
+		w.runner.Wait()
+	}
+}
+
+var _ effects = (*Scheduler)(nil)
+
+// wake implements effects. Called with mu held, as all of them: one is woken by unlock, others at once.
+func (s *Scheduler) wake(w *worker) {
+	if s.toWake == nil {
+		s.toWake = w
+		return
+	}
+	w.runner.Wake()
+}
+
+func (s *Scheduler) pin(w *worker)                  { w.runner.Pin(w.core.id) }
+func (s *Scheduler) park(w, successor *worker) bool { return w.runner.Park(successor.runner) }
+func (s *Scheduler) poke(w *worker)                 { w.runner.Poke() }
+func (s *Scheduler) resume(w *worker)               { w.runner.Resume() }
+
+func (s *Scheduler) needThread() {
+	select {
+	case s.needed <- struct{}{}:
+	default: // the maker has not looked yet: it makes as many as are missing then
+	}
+}
