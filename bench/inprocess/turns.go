@@ -59,7 +59,7 @@ func preemptionTable(kernels []string, results [][]contest.Round) *report.Table 
 		Columns: []string{"how", "switches a run", "us a switch"},
 	}
 	table.Columns = append(table.Columns, kernels...)
-	table.Columns = append(table.Columns, "geometric mean", "of CPU time", "spread")
+	table.Columns = append(table.Columns, "geometric mean", "of CPU time", "spread of wall time")
 	over := make(map[string]float64)
 	for m, mode := range modes() {
 		var wall, cpu []float64
@@ -68,7 +68,7 @@ func preemptionTable(kernels []string, results [][]contest.Round) *report.Table 
 		for k := range kernels {
 			base, rounds := results[k*len(modes())], results[k*len(modes())+m]
 			s, ratio := summarise(rounds), relative(rounds, base, contest.Round.PerOp)
-			wall, cpu = append(wall, ratio), append(cpu, relative(rounds, base, contest.Round.CPUPerOp))
+			wall, cpu = append(wall, ratio), append(cpu, relative(rounds, base, contest.Round.OwnCPUPerOp))
 			cells = append(cells, fmt.Sprintf("%.3f", ratio))
 			switches += s.switches
 			extra, spread = extra+(ratio-1)*summarise(base).wall, max(spread, s.spread)
@@ -88,7 +88,8 @@ func preemptionTable(kernels []string, results [][]contest.Round) *report.Table 
 	table.Notes = []string{
 		"A turn ends as a worker's does: a signal parks the guest where it is, a spare thread of the core is woken, takes the next guest " +
 			"from the queue and lets it go on. \"us a switch\" is the whole loss divided by the switches, what the guests lose in the caches included. " +
-			"CPU time includes the thread that counts the slices, which runs on another core.",
+			"CPU time is without the thread that counts the slices, on another core. Where other work competes for the core, look at the CPU time: the " +
+			"kernel gives two guests that take turns more of the core than one that does not.",
 	}
 	return table
 }

@@ -11,9 +11,10 @@ import (
 
 // Round is what a contestant says about one run of a job. Times are in nanoseconds.
 type Round struct {
-	Ops  int   `json:"ops"`
-	Wall int64 `json:"wall"` // of all operations together
-	CPU  int64 `json:"cpu"`  // of the whole process and of children it has waited for, in that time
+	Ops   int   `json:"ops"`
+	Wall  int64 `json:"wall"`  // of all operations together
+	CPU   int64 `json:"cpu"`   // of the whole process and of children it has waited for, in that time
+	Clock int64 `json:"clock"` // the part of CPU of a thread on another core that only counted time slices
 	// P50, P99 and Max are of single operations; 0 when those were not timed one by one.
 	P50 int64 `json:"p50"`
 	P99 int64 `json:"p99"`
@@ -31,6 +32,9 @@ func (r Round) PerOp() float64 { return float64(r.Wall) / float64(max(r.Ops, 1))
 
 // CPUPerOp returns the CPU time of one operation.
 func (r Round) CPUPerOp() float64 { return float64(r.CPU) / float64(max(r.Ops, 1)) }
+
+// OwnCPUPerOp is CPUPerOp without the thread that counts time slices.
+func (r Round) OwnCPUPerOp() float64 { return float64(r.CPU-r.Clock) / float64(max(r.Ops, 1)) }
 
 // Meter times the operations of one round. It belongs to one goroutine.
 type Meter struct {

@@ -77,7 +77,7 @@ func (t *turns) measure(players []*player, kernel string, how stopping, slice ti
 		if err := t.run(players, never, 0, func(p *player) error { _, err := p.call(kernel+"_init", false); return err }); err != nil {
 			return round, err
 		}
-		switches := t.switches.Load()
+		switches, clock := t.switches.Load(), t.clockCPU.Load()
 		cpu, err := contest.CPUTime()
 		if err != nil {
 			return round, err
@@ -93,6 +93,7 @@ func (t *turns) measure(players []*player, kernel string, how stopping, slice ti
 		}
 		round.CPU += after - cpu
 		round.Switches += t.switches.Load() - switches
+		round.Clock += t.clockCPU.Load() - clock
 		if round.Check, err = t.sameCheck(players, kernel); err != nil {
 			return round, err
 		}

@@ -38,6 +38,7 @@ type turns struct {
 	finished chan struct{} // one message a run, when the last player has finished
 
 	switches atomic.Int64 // how often a guest was stopped and went on
+	clockCPU atomic.Int64 // CPU time of the threads that counted slices, in nanoseconds
 }
 
 // player is one guest with its thread.
@@ -216,9 +217,20 @@ func (t *turns) startClock(how stopping, slice time.Duration) stopper {
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
 			return
 		}
+		before := threadCPU()
 		sleepUntil(s.ask, slice, t.tick)
+		t.clockCPU.Add(threadCPU() - before)
 	}()
 	return s
+}
+
+// threadCPU returns the CPU time of the calling thread in nanoseconds.
+func threadCPU() int64 {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
+		return 0
+	}
+	return usage.Utime.Nano() + usage.Stime.Nano()
 }
 
 // sleepUntil calls tick every slice until end is closed. It sleeps to points in time, so that slices do not grow by the time
