@@ -193,8 +193,9 @@ func TestKillTwice(t *testing.T) {
 	})
 }
 
-// TestSignalQueueFull: a signal that cannot be sent is not taken for one in flight, and the next poke sends it.
-func TestSignalQueueFull(t *testing.T) {
+// queueFull lets f run while no signal can be queued for this process, until f restores that.
+func queueFull(t *testing.T, f func(restore func() error)) {
+	t.Helper()
 	var before unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_SIGPENDING, &before); err != nil {
 		t.Fatal(err)
@@ -204,29 +205,53 @@ func TestSignalQueueFull(t *testing.T) {
 	}
 	restore := sync.OnceValue(func() error { return unix.Setrlimit(unix.RLIMIT_SIGPENDING, &before) })
 	defer func() { _ = restore() }()
-	on(t, func(thread *spin.Thread) {
-		next := thread.Next()
-		end := thread.Call(spin.Wait, 0, func() {
-			if !thread.Kill(next) {
-				t.Error("the call could not be killed")
-			}
-			if os.Getenv("EDGED_TEST_EMULATOR") == "" && thread.Deferred() {
-				t.Error("a signal came through a full queue: this test tests nothing")
-			}
-			if thread.InFlight() {
-				t.Error("a signal that was not sent counts as in flight")
-			}
-			if err := restore(); err != nil {
-				t.Error(err)
-			}
-			if !thread.Poke(next) || !thread.Deferred() {
-				t.Error("the poke did not send it")
-			}
+	f(restore)
+}
+
+// TestSignalQueueFull: a signal that cannot be sent is not taken for one in flight, and the next poke sends it.
+func TestSignalQueueFull(t *testing.T) {
+	for name, test := range map[string]struct {
+		ask, poke func(thread *spin.Thread, next uint64) bool
+		want      spin.End
+	}{
+		"kill": {(*spin.Thread).Kill, (*spin.Thread).Poke, spin.Killed},
+		"park": {
+			func(thread *spin.Thread, _ uint64) bool { return thread.Park(nil) },
+			func(thread *spin.Thread, _ uint64) bool { return thread.PokePark() },
+			spin.Returned,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queueFull(t, func(restore func() error) {
+				on(t, func(thread *spin.Thread) {
+					next := thread.Next()
+					end := thread.Call(spin.Wait, 0, func() {
+						if !test.ask(thread, next) {
+							t.Error("a running call cannot be asked")
+						}
+						if os.Getenv("EDGED_TEST_EMULATOR") == "" && thread.Deferred() {
+							t.Error("a signal came through a full queue: this test tests nothing")
+						}
+						if thread.InFlight() {
+							t.Error("a signal that was not sent counts as in flight")
+						}
+						if err := restore(); err != nil {
+							t.Error(err)
+						}
+						if !test.poke(thread, next) || !thread.Deferred() {
+							t.Error("the poke did not send it")
+						}
+						if test.want == spin.Returned {
+							go until(thread.Resume)
+						}
+					})
+					if end != test.want {
+						t.Errorf("ended with %d", end)
+					}
+				})
+			})
 		})
-		if end != spin.Killed {
-			t.Errorf("ended with %d", end)
-		}
-	})
+	}
 }
 
 // TestMaskIsOpened: a thread that was started with the signal blocked can be interrupted all the same.
