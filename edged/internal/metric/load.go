@@ -10,25 +10,30 @@ import (
 	"edged.dev/edge/edged/internal/invoke"
 )
 
-// load is what a function counts beside its answers, for those who watch it live.
+// load is what a function counts beside its answers, for those who watch it live. What event loops write and what workers
+// write are on cache lines of their own, so that they do not wait for each other.
 type load struct {
-	latency    Latency
+	latency  Latency
+	admitted atomic.Uint64
+
+	_          [64]byte
+	released   atomic.Uint64
 	coreNanos  atomic.Uint64 // time that its invocations had a core
 	coldStarts atomic.Uint64
-	inFlight   atomic.Int64
+	_          [64]byte
 }
 
 // Admitted counts an invocation in: from now on it is in flight. A nil Function counts nothing, here and below.
 func (f *Function) Admitted() {
 	if f != nil {
-		f.load.inFlight.Add(1)
+		f.load.admitted.Add(1)
 	}
 }
 
 // Released counts an invocation out. It is called once for every Admitted.
 func (f *Function) Released() {
 	if f != nil {
-		f.load.inFlight.Add(-1)
+		f.load.released.Add(1)
 	}
 }
 
@@ -95,8 +100,9 @@ func (r *Registry) byName() []*Function {
 
 // counts reads the numbers of the function.
 func (f *Function) counts() FunctionCounts {
+	released := f.load.released.Load() // before admitted, of which there are at least as many
 	c := FunctionCounts{
-		App: f.app, Function: f.fn, InFlight: int(f.load.inFlight.Load()), ColdStarts: f.load.coldStarts.Load(),
+		App: f.app, Function: f.fn, InFlight: int(f.load.admitted.Load() - released), ColdStarts: f.load.coldStarts.Load(),
 		Core: time.Duration(f.load.coreNanos.Load()),
 	}
 	c.LatencyFirst, c.Latency = f.load.latency.Counts()
