@@ -23,28 +23,14 @@ func (d *Daemon) Top(context.Context) (admin.Top, error) {
 		DeadlineMisses: d.metrics.DeadlineMisses.Get(), Rejected: make(map[string]uint64), LatencyBounds: metric.LatencyBounds(),
 	}
 	cores := d.scheduler.Stats()
-	top.Cores, top.Functions = coreLoads(cores), d.functionLoads(cores)
+	top.Cores, top.Functions = coresAtWork(cores), d.functionLoads(cores)
 	for _, reason := range metric.Rejections() {
 		top.Rejected[reason.String()] = d.metrics.Rejected(reason)
 	}
 	return top, nil
 }
 
-// coreMetrics returns the scheduler's numbers for the metrics.
-func (d *Daemon) coreMetrics() []metric.Core {
-	stats := d.scheduler.Stats()
-	cores := make([]metric.Core, len(stats))
-	for i := range stats {
-		c := &stats[i]
-		cores[i] = metric.Core{
-			Queued: c.Queued, Parked: c.Parked, Blocked: c.Blocked, Threads: c.Threads, Busy: c.Busy, Preemptions: c.Preemptions,
-			Resumes: c.Resumes, Steals: c.Steals,
-		}
-	}
-	return cores
-}
-
-func coreLoads(stats []scheduler.CoreStats) []admin.CoreLoad {
+func coresAtWork(stats []scheduler.CoreStats) []admin.CoreLoad {
 	loads := make([]admin.CoreLoad, len(stats))
 	for i := range stats {
 		c := &stats[i]
