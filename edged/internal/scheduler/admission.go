@@ -14,6 +14,10 @@ const (
 	mostRetry  = time.Minute
 )
 
+// leastPatience is how long a caller without a deadline waits, if the app's timeout is not longer. It bounds the queue of
+// functions that take long, before Options.Queue does.
+const leastPatience = 10 * time.Second
+
 // refusal is why an invocation is not admitted.
 type refusal struct {
 	why     Rejection

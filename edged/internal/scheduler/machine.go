@@ -87,24 +87,20 @@ func (m *machine) newTask(now time.Duration, a *arrival) *task {
 	if a.deadline > 0 && a.deadline < t.due {
 		t.due, t.declared = a.deadline, true
 	}
-	if within := m.within(t, now); within > 0 {
-		t.density = float64(t.cost()) / float64(within)
+	if a.known {
+		t.density = float64(t.cost()) / float64(m.within(t, now))
 	}
 	m.order(t)
 	return t
 }
 
-// within is how long the caller waits for the answer at most, for the sum of densities; zero when that is not known. By
-// earliest deadline first, promises are kept by the exact test (see fits): by their densities more would be refused than
-// must be.
+// within is how long the caller waits for the answer at most, for the sum of densities. By earliest deadline first, promises
+// are kept by the exact test (see fits): by their densities more would be refused than must be.
 func (m *machine) within(t *task, now time.Duration) time.Duration {
-	switch {
-	case t.declared && m.options.Policy != EDF:
+	if t.declared && m.options.Policy != EDF {
 		return max(t.due-now, 1)
-	case t.deadline > 0:
-		return max(t.deadline-now, 1)
 	}
-	return t.timeout
+	return max(t.timeout, t.deadline-now, leastPatience)
 }
 
 func (m *machine) recycle(t *task) {

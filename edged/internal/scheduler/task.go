@@ -13,6 +13,8 @@ const (
 	unknownExpect = 10 * time.Millisecond
 	// unknownRelative is within what an answer is wanted of it.
 	unknownRelative = 50 * time.Millisecond
+	// unknownPart is the part of its time that it is taken to need when one is declared.
+	unknownPart = 4
 	// softFloor and softMultiple make the due time of a function that declares none: the floor keeps functions of some
 	// microseconds from interrupting each other, the multiple lets short ones go before long ones. A floor of 10 ms let a
 	// function of 3 ms hold up one of 30 us; with 2 ms the shorter one waits for what would cost more to interrupt.
@@ -84,11 +86,14 @@ func (a *arrival) expectation() {
 	if a.known {
 		return
 	}
-	a.expect, a.mean = unknownExpect, unknownExpect
+	a.expect = unknownExpect
 	if a.relative > 0 {
-		a.expect = min(a.expect, a.relative/4)
-		a.mean = a.expect
+		a.expect = min(a.expect, a.relative/unknownPart)
 	}
+	if a.deadline > 0 {
+		a.expect = min(a.expect, max(a.deadline-a.arrived, 0)/unknownPart)
+	}
+	a.mean = a.expect
 }
 
 // cost is what admission reckons with.
