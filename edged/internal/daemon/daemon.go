@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -154,59 +152,6 @@ func (d *Daemon) openStore(Options) error {
 	return nil
 }
 
-// gcPercent lets the Go heap, which is some megabytes here, grow to five times what is alive before it is collected. Go's own
-// 100 would collect dozens of times a second under load, on the cores that guests run on.
-const gcPercent = 400
-
-// relaxGC applies gcPercent unless GOGC asks for something else.
-func relaxGC() {
-	const goDefault = 100
-	if before := debug.SetGCPercent(gcPercent); before != goDefault {
-		debug.SetGCPercent(before)
-	}
-}
-
-// processorsPerCore is how many processors the Go scheduler has for each core that runs guests.
-const processorsPerCore = 12
-
-func (d *Daemon) openScheduler(Options) error {
-	relaxGC()
-	policy, err := scheduler.ParsePolicy(d.config.Scheduler.Policy)
-	if err != nil {
-		return err
-	}
-	preempt, err := scheduler.ParsePreemption(d.config.Scheduler.Preempt)
-	if err != nil {
-		return err
-	}
-	// A host function that calls back into Go needs a processor of the Go scheduler at once, also while other workers are in
-	// guests, running or parked; with too few of them it waits for milliseconds.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processorsPerCore*d.config.Cores))
-	d.pool = pool.New(d.engine, d.logger, pool.Hooks{
-		ColdStart: d.metrics.ColdStarts.Inc,
-		Restored:  func(took time.Duration) { d.metrics.Restore.Observe(took.Seconds()) },
-	})
-	d.scheduler = scheduler.New(scheduler.Options{
-		Cores: d.config.Cores, Queue: d.config.Limits.Queue * d.config.Cores,
-		Policy: policy, Preempt: preempt, Slice: d.config.Scheduler.Slice, Rejected: d.rejected,
-	})
-	d.closing(d.scheduler.Close)
-	return d.scheduler.Start(d.pool)
-}
-
-func (d *Daemon) rejected(reason scheduler.Rejection) {
-	switch reason {
-	case scheduler.RejectQueueFull:
-		d.metrics.Reject(metric.RejectQueueFull)
-	case scheduler.RejectConcurrency:
-		d.metrics.Reject(metric.RejectConcurrency)
-	case scheduler.RejectDraining:
-		d.metrics.Reject(metric.RejectDraining)
-	case scheduler.RejectOverload:
-		d.metrics.Reject(metric.RejectCapacity)
-	}
-}
-
 // openApps puts every app that was deployed before back into service. No app is compiled or loaded yet.
 func (d *Daemon) openApps(Options) error {
 	for _, damage := range d.registry.Damaged() {
@@ -265,11 +210,12 @@ func (d *Daemon) listen(ctx context.Context) error {
 	if err := makeDirs(d.config.UDS, d.config.Admin); err != nil {
 		return err
 	}
+	// Both are there before the first request is: a worker that answers it flushes both.
 	d.http = httptrigger.New(d.httpOptions())
+	d.uds = udstrigger.New(udstrigger.Options{Path: d.config.UDS, HTTP: d.httpOptions()})
 	if err := d.http.Start(ctx); err != nil {
 		return fmt.Errorf("listen on %s: %w", d.config.HTTP, explainAddr(err))
 	}
-	d.uds = udstrigger.New(udstrigger.Options{Path: d.config.UDS, HTTP: d.httpOptions()})
 	if err := d.uds.Start(ctx); err != nil {
 		return fmt.Errorf("listen on %s: %w", d.config.UDS, err)
 	}

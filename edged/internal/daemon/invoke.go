@@ -95,6 +95,7 @@ func (d *Daemon) probes() metric.Probes {
 		Connections:   func() float64 { return float64(d.http.Connections() + d.uds.Connections()) },
 		Apps:          func() float64 { return float64(len(d.deployed())) },
 		KV:            d.store.Stats,
+		Cores:         d.coreLoads,
 	}
 }
 
