@@ -19,10 +19,11 @@ type Class struct {
 type Stream struct {
 	Name        string
 	Connections int
-	Rate        float64 // requests a second of an open stream; 0 makes it closed
-	Constant    bool    // an open stream sends at equal distances; else as a Poisson process does
-	Reconnect   bool    // a new connection for every request
-	Classes     []Class // which one a request is of is drawn by weight
+	Rate        float64       // requests a second of an open stream; 0 makes it closed
+	Constant    bool          // an open stream sends at equal distances; else as a Poisson process does
+	Reconnect   bool          // a new connection for every request
+	Pause       time.Duration // that a connection of a closed stream rests after 429 or 503, as Retry-After asks for
+	Classes     []Class       // which one a request is of is drawn by weight
 }
 
 // Options say what to run. Nothing in them is changed.
@@ -30,7 +31,7 @@ type Options struct {
 	Address  string        // host:port, the host an IP address
 	Warmup   time.Duration // before anything is counted
 	Duration time.Duration // of what is counted
-	Drain    time.Duration // how long to wait at the end for open streams' answers; 0 is 2 s
+	Drain    time.Duration // how long to wait at the end for answers at most; 0 is 3 s
 	CPU      int           // core of the thread; negative for any
 	Seed     uint64        // of the random choices; equal seeds draw equal ones
 	Streams  []Stream
@@ -38,7 +39,7 @@ type Options struct {
 	End      func() // when it ends, on the thread; nil for nothing
 }
 
-const defaultDrain = 2 * time.Second
+const defaultDrain = 3 * time.Second
 
 func (o *Options) validate() (netip.AddrPort, error) {
 	address, err := netip.ParseAddrPort(o.Address)

@@ -8,6 +8,7 @@ type Tally struct {
 	Name       string
 	OK         uint64    // answered with 200 and the expected body
 	Late       uint64    // of OK: after the deadline
+	FarLate    uint64    // of Late: by more than a tenth of it
 	Rejected   uint64    // answered with 429
 	TimedOut   uint64    // answered with 504
 	Status     uint64    // answered with another status
@@ -15,7 +16,6 @@ type Tally struct {
 	Broken     uint64    // the connection ended, or what came was not HTTP
 	Unanswered uint64    // of an open stream: not answered when the drain was over
 	Latency    Histogram // of OK
-	Lateness   Histogram // by how much those of Late were too late
 }
 
 // Total returns how many requests were counted.
@@ -44,6 +44,7 @@ func (t *Tally) MetShare() float64 {
 func (t *Tally) Add(other *Tally) {
 	t.OK += other.OK
 	t.Late += other.Late
+	t.FarLate += other.FarLate
 	t.Rejected += other.Rejected
 	t.TimedOut += other.TimedOut
 	t.Status += other.Status
@@ -51,7 +52,6 @@ func (t *Tally) Add(other *Tally) {
 	t.Broken += other.Broken
 	t.Unanswered += other.Unanswered
 	t.Latency.Add(&other.Latency)
-	t.Lateness.Add(&other.Lateness)
 }
 
 // Result is what a run has found.

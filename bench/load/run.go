@@ -25,7 +25,6 @@ type run struct {
 	end     time.Duration
 	streams []*stream
 	conns   map[int32]*conn
-	flying  int
 	spun    time.Duration
 	spin    bool // the last turn did not wait
 }
@@ -206,7 +205,7 @@ func threadTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// turns runs the event loop until a time; after the end of the counted time only as long as answers are due.
+// turns runs the event loop until a time; after the end of the counted time only as long as something is in flight.
 func (r *run) turns(ctx context.Context, until time.Duration) error {
 	events := make([]unix.EpollEvent, 512)
 	for turn := 0; ; turn++ {
@@ -237,13 +236,16 @@ func (r *run) turns(ctx context.Context, until time.Duration) error {
 	}
 }
 
-// drained reports whether all open streams have their answers; closed streams do not wait for theirs.
+// drained reports whether nothing is in flight any more. Answers that come to closed streams now are not counted, but a
+// server that still works on them would spoil what is measured next.
 func (r *run) drained() bool {
 	for _, s := range r.streams {
 		if s.taken < len(s.backlog) {
 			return false
 		}
-		for range r.inFlight(s) {
+	}
+	for _, c := range r.conns {
+		if c.busy {
 			return false
 		}
 	}
@@ -253,6 +255,7 @@ func (r *run) drained() bool {
 // send sends what has come due: on open streams what their clock says, on closed ones a request on each idle connection.
 func (r *run) send() error {
 	for _, s := range r.streams {
+		s.wake(r.now)
 		if s.open() {
 			s.arrive(r.now, r.end)
 		}
@@ -303,6 +306,9 @@ func (r *run) timeout(until time.Duration) int {
 	for _, s := range r.streams {
 		if s.open() && len(s.idle) > 0 && s.next < r.end {
 			next = min(next, s.next)
+		}
+		if len(s.resting) > 0 {
+			next = min(next, s.resting[0].until)
 		}
 	}
 	wait := next - time.Since(r.start)
@@ -369,7 +375,11 @@ func (r *run) answered(c *conn, answer response) error {
 	if answer.close || c.stream.Reconnect {
 		r.hangUp(c)
 	}
-	c.stream.idle = append(c.stream.idle, c)
+	if s := c.stream; s.Pause > 0 && !s.open() && (answer.status == 429 || answer.status == 503) {
+		s.resting = append(s.resting, rest{c, at + s.Pause})
+	} else {
+		s.idle = append(s.idle, c)
+	}
 	return nil
 }
 

@@ -25,9 +25,24 @@ type stream struct {
 	weights []float64 // cumulative
 	tallies []*Tally
 	idle    []*conn
+	resting []rest        // closed: after 429 or 503, those that end first in front
 	next    time.Duration // open: when the next request is to be sent
 	backlog []arrival     // open: requests whose time has come while no connection was idle
 	taken   int           // of backlog
+}
+
+// rest is a connection that waits before its next request.
+type rest struct {
+	conn  *conn
+	until time.Duration
+}
+
+// wake makes connections idle that have rested.
+func (s *stream) wake(now time.Duration) {
+	for len(s.resting) > 0 && s.resting[0].until <= now {
+		s.idle = append(s.idle, s.resting[0].conn)
+		s.resting = s.resting[1:]
+	}
 }
 
 // arrival is a request of an open stream.
@@ -113,7 +128,9 @@ func (t *Tally) count(c Class, r response, latency time.Duration) {
 		t.Latency.Record(latency)
 		if c.Deadline > 0 && latency > c.Deadline {
 			t.Late++
-			t.Lateness.Record(latency - c.Deadline)
+			if latency > c.Deadline+c.Deadline/10 {
+				t.FarLate++
+			}
 		}
 	}
 }

@@ -25,14 +25,18 @@ type Edged struct {
 
 // Start starts a daemon with its default settings but for Config.
 func (e *Edged) Start(ctx context.Context) (*Server, error) {
-	config := filepath.Join(e.Dir, "config.yaml")
-	if err := os.WriteFile(config, []byte(e.Config), 0o600); err != nil {
-		return nil, err
-	}
-	s, err := Start(ctx, Options{CPUs: e.CPUs, Log: filepath.Join(e.Dir, "log"), Command: []string{
+	command := []string{
 		e.Binary, "serve", "--data", filepath.Join(e.Dir, "data"), "--http", "127.0.0.1:0", "--uds", filepath.Join(e.Dir, "http.sock"),
-		"--admin", e.admin(), "--config", config, "--log-level", "warn",
-	}})
+		"--admin", e.admin(), "--log-level", "warn",
+	}
+	if e.Config != "" {
+		config := filepath.Join(e.Dir, "config.yaml")
+		if err := os.WriteFile(config, []byte(e.Config), 0o600); err != nil {
+			return nil, err
+		}
+		command = append(command, "--config", config)
+	}
+	s, err := Start(ctx, Options{CPUs: e.CPUs, Log: filepath.Join(e.Dir, "log"), Command: command})
 	if err != nil {
 		return nil, fmt.Errorf("start edged: %w", err)
 	}

@@ -75,15 +75,25 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	case line := <-lines:
 		var ready struct{ HTTP string }
 		if err := json.Unmarshal([]byte(line), &ready); err != nil || ready.HTTP == "" {
-			return nil, errors.Join(fmt.Errorf("%w: its first line is %q, its log is %s", ErrNotReady, line, options.Log), s.Close())
+			return nil, errors.Join(fmt.Errorf("%w: its first line is %q; its log:\n%s", ErrNotReady, line, s.tail()), s.Close())
 		}
 		s.address = ready.HTTP
 		return s, nil
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), s.Close())
 	case <-time.After(startTimeout):
-		return nil, errors.Join(fmt.Errorf("%w within %v; its log is %s", ErrNotReady, startTimeout, options.Log), s.Close())
+		return nil, errors.Join(fmt.Errorf("%w within %v; its log:\n%s", ErrNotReady, startTimeout, s.tail()), s.Close())
 	}
+}
+
+// tail returns the end of the server's log.
+func (s *Server) tail() []byte {
+	const most = 4 << 10
+	log, err := os.ReadFile(s.log)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return log[max(0, len(log)-most):]
 }
 
 // on runs start on a thread that may use those cores, which a child begun by it inherits.

@@ -1,0 +1,69 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Workload is one of the suite.
+type Workload struct {
+	Name string // as on the command line
+	Text string // what it measures, a line
+	run  func(*Lab, context.Context) ([]*table, error)
+}
+
+// Workloads returns all of them in the order in which they run.
+func Workloads() []Workload {
+	return []Workload{
+		{"b1", "hello at 1, 16 and 64 connections, beside every peer", (*Lab).hello},
+		{"b2b", "hello of a stock Go guest, beside engines that start it up for each request", (*Lab).stockGo},
+		{"b3", "echo of 1 KiB and 64 KiB, beside the peers", (*Lab).echo},
+		{"b5b", "hello on 4 connections beside computations", (*Lab).beside},
+	}
+}
+
+// Run runs workloads by name, all without any, and writes their tables.
+func (l *Lab) Run(ctx context.Context, names ...string) error {
+	all := Workloads()
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(w Workload) bool { return w.Name == name }) {
+			return fmt.Errorf("%w: %q; --help lists them", ErrWorkload, name)
+		}
+	}
+	if err := l.Build(ctx); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(l.options.Markdown, "Machine: %s.\n\n", l.Machine()); err != nil {
+		return err
+	}
+	for _, w := range all {
+		if len(names) > 0 && !slices.Contains(names, w.Name) {
+			continue
+		}
+		if err := l.one(ctx, w); err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func (l *Lab) one(ctx context.Context, w Workload) error {
+	if err := l.begin(w.Name); err != nil {
+		return err
+	}
+	tables, err := w.run(l, ctx)
+	if err = errors.Join(err, l.end()); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if err := t.write(l.options.Markdown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeText(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
