@@ -88,7 +88,8 @@ func (t *Thread) Resume() {
 	}
 }
 
-// Parks returns how often something has been parked on the thread, 0 after its end. Any goroutine may call it.
+// Parks returns how often something has been parked on the thread, 0 after its end. A park is counted before [Thread.PokePark]
+// reports it and before its successor is woken. Any goroutine may call it.
 func (t *Thread) Parks() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -30,9 +30,9 @@ func until(condition func() bool) {
 	}
 }
 
-// park asks for a park and repeats it until it has taken effect.
-func park(thread, successor *spin.Thread) bool {
-	if !thread.Park(successor) {
+// park asks for a park that wakes nobody and repeats it until it has taken effect.
+func park(thread *spin.Thread) bool {
+	if !thread.Park(nil) {
 		return false
 	}
 	until(func() bool { return !thread.PokePark() })
@@ -61,7 +61,7 @@ func TestPark(t *testing.T) {
 					for range 100 {
 						before := thread.Progress()
 						until(func() bool { return thread.Progress() > before })
-						if !park(thread, nil) {
+						if !park(thread) {
 							t.Error("a running guest could not be asked to park")
 						}
 						if thread.Park(nil) || thread.ParkState() != spin.Parked {
@@ -166,7 +166,7 @@ func TestKillWhileParked(t *testing.T) {
 					go func() {
 						defer close(done)
 						until(func() bool { return thread.Progress() > before })
-						park(thread, nil)
+						park(thread)
 						flying := thread.InFlight() // a poke's, which is blocked until the handler ends
 						if !thread.Kill(next) || thread.InFlight() != flying {
 							t.Error("a parked guest could not be killed, or by a signal only")
@@ -263,10 +263,10 @@ func TestParkAgainAtOnce(t *testing.T) {
 		go func() {
 			defer close(done)
 			until(func() bool { return thread.Progress() > before })
-			park(thread, nil)
+			park(thread)
 			for range 1000 {
 				thread.Resume()
-				if !park(thread, nil) {
+				if !park(thread) {
 					t.Error("a resumed guest could not be asked to park")
 				}
 			}
@@ -288,8 +288,8 @@ func TestParkTwice(t *testing.T) {
 		if thread.Resume() || !thread.Park(nil) || thread.Park(nil) || thread.Resume() {
 			t.Error("asked twice, or resumed without a park")
 		}
-		if !thread.CancelPark() || !thread.CancelPark() || thread.PokePark() {
-			t.Error("the request could not be taken back")
+		if !thread.CancelPark() || thread.PokePark() || !thread.CancelPark() {
+			t.Error("the request could not be taken back, or the core is lost by that")
 		}
 	})
 }
@@ -351,7 +351,7 @@ func TestSignalsWhileParked(t *testing.T) {
 				go func() {
 					defer close(done)
 					until(func() bool { return thread.Progress() > before })
-					park(thread, nil)
+					park(thread)
 					before = thread.Progress()
 					for range 100 {
 						for _, number := range []syscall.Signal{syscall.SIGPROF, syscall.SIGURG, syscall.SIGTERM} {

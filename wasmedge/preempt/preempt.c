@@ -109,10 +109,12 @@ static int take_park(preempt_slot* slot) {
     return 0;
   }
   uint64_t token = park - PREEMPT_PARK_REQUESTED, parked = token | PREEMPT_PARK_PARKED;
+  uint64_t before = atomic_load_explicit(&slot->parks, memory_order_relaxed);
+  atomic_store_explicit(&slot->parks, before + 1, memory_order_relaxed);  // first: who sees the park sees it counted
   if (!atomic_compare_exchange_strong(&slot->park, &park, parked)) {
+    atomic_store_explicit(&slot->parks, before, memory_order_relaxed);
     return 0;
   }
-  atomic_store_explicit(&slot->parks, atomic_load_explicit(&slot->parks, memory_order_relaxed) + 1, memory_order_relaxed);
   if (token != 0) {
     wake_token((preempt_token*)(uintptr_t)token);
   }

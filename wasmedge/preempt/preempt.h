@@ -83,7 +83,7 @@ typedef struct preempt_slot {
   // Address of the successor's token, or 0, | enum preempt_park: whoever takes the request takes its successor with it. The
   // thread sleeps on the low half.
   _Atomic uint64_t park;
-  _Atomic uint64_t parks;  // how often the thread has parked; written by the thread itself
+  _Atomic uint64_t parks;  // how often the thread has parked, counted before it shows; written by the thread itself
 } preempt_slot;
 
 _Static_assert(offsetof(preempt_slot, stack_limit) == PREEMPT_SLOT_STACK_LIMIT, "assembly reads it there");

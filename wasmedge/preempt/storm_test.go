@@ -94,8 +94,10 @@ func storm(t *testing.T, random *rand.Rand, sum *tally) {
 	on(t, func(thread *spin.Thread) {
 		for sum.left.Add(-1) >= 0 {
 			kind := kinds[random.IntN(len(kinds))]
-			run := &stormRun{t: t, thread: thread, core: core, sum: sum, call: thread.Next(),
-				random: rand.New(rand.NewPCG(random.Uint64(), 1)), before: thread.Parks()}
+			run := &stormRun{
+				t: t, thread: thread, core: core, sum: sum, call: thread.Next(),
+				random: rand.New(rand.NewPCG(random.Uint64(), 1)), before: thread.Parks(),
+			}
 			switch random.IntN(8) {
 			case 0:
 				run.kill()
