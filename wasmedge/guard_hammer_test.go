@@ -27,7 +27,7 @@ func TestHammerGuard(t *testing.T) {
 	var beside sync.WaitGroup
 	var recovered atomic.Int64
 	beside.Go(func() { disturb(t, stop, &recovered) })
-	rounds := int(hammerCalls(t) / 60)
+	rounds := int(hammerCalls(t) / 100)
 	isolate(t, isolation(t), 7, func(first *isolated) {
 		var threads sync.WaitGroup
 		for n := range 4 {

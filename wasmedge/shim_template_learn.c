@@ -21,6 +21,8 @@
 // that instances waiting for a request hold.
 #define HOT_BYTES_OFTEN (UINT64_C(8) << 20)
 #define COPIES_A_FAULT 128
+// Without guard every range means one more to be dropped.
+#define OPEN_RANGES_MAX 6
 // A guard that is hit more often than once in so many resets costs more than dropping everything cold at each.
 #define RESETS_A_FAULT 8
 // Every new layout costs all instances a switch, of some 20 us.
@@ -71,6 +73,7 @@ static void note_written(edge_template* template, const uint8_t* base) {
 // arrange makes ranges of the pages whose heat is at least `least`, and of what lies between two that are no more than `gap`
 // pages apart. 0 when they are too many ranges or too many bytes.
 static int arrange(const edge_template* template, unsigned least, uint64_t gap, edge_layout* layout) {
+  uint32_t ranges_max = layout->mode == EDGE_LAYOUT_GUARDED ? EDGE_HOT_RANGES : OPEN_RANGES_MAX;
   uint64_t pages = pages_of(template), total = 0;
   uint64_t most = least >= LEARNING_RESETS / 2 ? HOT_BYTES_OFTEN : HOT_BYTES_MAX;
   layout->ranges = 0;
@@ -83,7 +86,7 @@ static int arrange(const edge_template* template, unsigned least, uint64_t gap, 
     if (last != NULL && i - (last->first + last->pages) <= gap) {
       added = i + 1 - (last->first + last->pages);
       last->pages += (uint32_t)added;
-    } else if (layout->ranges == EDGE_HOT_RANGES) {
+    } else if (layout->ranges == ranges_max) {
       return 0;
     } else {
       layout->hot[layout->ranges++] = (edge_range){(uint32_t)i, 1};
@@ -160,9 +163,7 @@ static void revise(edge_template* template) {
   if (template->revisions < REVISIONS_MAX && promote(template)) {
     settle(template, EDGE_LAYOUT_GUARDED);
   } else if (costly) {
-    edge_layout layout = template->layout;
-    layout.mode = EDGE_LAYOUT_OPEN;
-    publish(template, &layout);
+    settle(template, EDGE_LAYOUT_OPEN);
     template->open_resets = 0;
   }
   template->resets = 0;
