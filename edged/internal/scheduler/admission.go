@@ -101,21 +101,17 @@ func (m *machine) fits(now time.Duration, c *core, t *task) bool {
 	if c.idle() && !c.waiting() {
 		return true
 	}
-	ahead := t.cost() + m.ahead(now, c, t.due)
-	for i := c.tasks.len() - 1; i >= 0; i-- {
-		if u := c.tasks.at(i); u.due > t.due {
-			ahead -= u.weight
-			continue
-		}
-		break
+	before := c.tasks.work
+	for i := c.tasks.len() - 1; i >= 0 && c.tasks.at(i).due > t.due; i-- {
+		before -= c.tasks.at(i).weight
 	}
-	return m.done(now, c, ahead+c.tasks.work) <= t.due && m.delays(now, c, t) == 0
+	return m.done(now, c, before+m.ahead(now, c, t.due)+t.cost()+exchange) <= t.due && m.delays(now, c, t) == 0
 }
 
 // delays returns the latest due time that has been promised on a core and would be missed for the new task; 0 when there
 // is none. What will be late anyway does not count.
 func (m *machine) delays(now time.Duration, c *core, t *task) time.Duration {
-	cost := t.cost()
+	cost := t.cost() + exchange
 	sum := c.tasks.work // of the tasks up to the one looked at
 	r := c.running
 	for i := c.tasks.len() - 1; ; i-- {
@@ -126,7 +122,7 @@ func (m *machine) delays(now time.Duration, c *core, t *task) time.Duration {
 			due = u.due
 		}
 		if r != nil && r.declared && !r.long && r.due > t.due && r.due > due {
-			if m.misses(now, c, r.due, sum+r.leftAt(now), cost) {
+			if m.misses(now, c, r, sum+r.leftAt(now), cost) {
 				return r.due
 			}
 			r = nil
@@ -134,16 +130,17 @@ func (m *machine) delays(now time.Duration, c *core, t *task) time.Duration {
 		if u == nil || due <= t.due {
 			return 0
 		}
-		if u.declared && m.misses(now, c, due, sum+m.ahead(now, c, due), cost) {
+		if u.declared && m.misses(now, c, u, sum+m.ahead(now, c, due), cost) {
 			return due
 		}
 		sum -= u.weight
 	}
 }
 
-// misses reports whether so much more work makes the difference between a due time met and one missed.
-func (m *machine) misses(now time.Duration, c *core, due, work, more time.Duration) bool {
-	return m.done(now, c, work) <= due && m.done(now, c, work+more) > due
+// misses reports whether so much more work makes the difference between a promise kept and one broken. One that is broken
+// by so much that it is not kept up any more (see patience) does not count.
+func (m *machine) misses(now time.Duration, c *core, u *task, work, more time.Duration) bool {
+	return m.done(now, c, work) <= u.due+(u.due-u.arrived)/patience && m.done(now, c, work+more) > u.due
 }
 
 // ahead is what the running task of a core still takes from one that is due then.

@@ -132,11 +132,8 @@ func (m *machine) enqueue(now time.Duration, c *core, t *task) {
 	if c.running != nil {
 		m.stirred = true
 	}
-	if m.options.Preempt == OnArrival && c.tasks.first() == t {
-		m.settle(now, c)
-		if m.beats(now, c) {
-			m.preempt(c)
-		}
+	if c.tasks.first() == t {
+		m.interrupt(now, c)
 	}
 }
 
@@ -237,6 +234,7 @@ func (m *machine) grant(now time.Duration, c *core, t *task) {
 		c.blocked--
 	}
 	m.begin(now, c, t)
+	t.since += m.options.WakeCost // only then it runs
 	if was == parked {
 		c.counted.Resumes++
 		m.do.resume(w)
@@ -373,7 +371,7 @@ func (m *machine) woken(now time.Duration, w *worker) *task {
 // parked is told when the running task of a core has parked.
 func (m *machine) parked(now time.Duration, c *core) {
 	t := c.running
-	m.settle(now, c)
+	m.settle(now-m.options.WakeCost, c) // when it has woken its successor
 	c.running = nil
 	c.counted.Preemptions++
 	m.stirred = true

@@ -31,6 +31,17 @@ func (m *machine) precedes(t, r *task) bool {
 	return false
 }
 
+// interrupt preempts the running task of a core at once if one that waits goes before it.
+func (m *machine) interrupt(now time.Duration, c *core) {
+	if m.options.Preempt != OnArrival {
+		return
+	}
+	m.settle(now, c)
+	if m.beats(now, c) {
+		m.preempt(c)
+	}
+}
+
 // preempt asks the running task of a core to park, if there is a thread to take over. Its successor looks by itself for
 // what to run when the park has taken effect.
 func (m *machine) preempt(c *core) {

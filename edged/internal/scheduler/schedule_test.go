@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"container/heap"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func (c *simCall) then(wait, run time.Duration) *simCall {
 
 func (s *sim) killAt(at time.Duration, c *simCall) {
 	s.seq++
-	s.events = append(s.events, simEvent{at, s.seq, func() { s.kill(c) }})
+	heap.Push(&s.events, simEvent{at, s.seq, func() { s.kill(c) }})
 }
 
 // TestSchedules plays named cases where nothing takes time but the calls, and wants the exact schedule: when which call

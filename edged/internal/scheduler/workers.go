@@ -28,8 +28,13 @@ func (m *machine) rest(now time.Duration, w *worker) {
 		m.shelve(w)
 	}
 	for _, c := range m.cores { // one of them may have been without a thread
-		if c.idle() && c.waiting() {
+		if !c.waiting() {
+			continue
+		}
+		if c.idle() {
 			m.dispatch(now, c, math.MaxInt64)
+		} else {
+			m.interrupt(now, c)
 		}
 	}
 }
