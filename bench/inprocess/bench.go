@@ -24,7 +24,8 @@ type bench struct {
 	folder *build.Folder
 	cpus   []int
 	quick  bool
-	rounds int // 0: the benchmark's own number
+	rounds int    // 0: the benchmark's own number
+	out    string // folder for the results; empty: none
 	self   string
 	stderr io.Writer
 }
@@ -38,17 +39,17 @@ func benchmarks() map[string]func(context.Context, *bench) (*report.Table, error
 
 func order() []string { return []string{"b2", "b2b", "b4", "b8", "b19"} }
 
-func newBench(ctx context.Context, quick bool, rounds int, stderr io.Writer) (*bench, error) {
-	cpus, err := contest.CPUs()
-	if err != nil {
+// newBench completes b, of which the caller has set what the command line says.
+func newBench(ctx context.Context, b bench) (*bench, error) {
+	var err error
+	if b.cpus, err = contest.CPUs(); err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
+	if b.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	folder, err := build.Open(ctx, aot.O3)
-	return &bench{folder: folder, cpus: cpus, quick: quick, rounds: rounds, self: self, stderr: stderr}, err
+	b.folder, err = build.Open(ctx, aot.O3)
+	return &b, err
 }
 
 // core is where a contestant of one thread runs: the last one, which the system uses least.
@@ -79,9 +80,27 @@ func (b *bench) run(ctx context.Context, name string, contestants []contest.Cont
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, field.Close()) }()
-	return field.Rounds(turns, rounds, func(done, total int) {
+	results, err = field.Rounds(turns, rounds, func(done, total int) {
 		_, _ = fmt.Fprintf(b.stderr, "%s: round %d of %d\n", name, done, total)
 	})
+	if err != nil || b.out == "" {
+		return results, err
+	}
+	return results, roundsTable(name, turns, results).SaveCSV(b.out)
+}
+
+// roundsTable holds every round as it was measured, for those who want to look closer.
+func roundsTable(name string, turns []contest.Turn, results [][]contest.Round) *report.Table {
+	table := &report.Table{
+		Name:    name + "-rounds",
+		Columns: []string{"contestant", "job", "round", "operations", "wall ns", "cpu ns", "clock cpu ns", "p50 ns", "p99 ns", "max ns", "switches"},
+	}
+	for i, rounds := range results {
+		for n, r := range rounds {
+			table.Add(turns[i].Contestant, turns[i].Job, n+1, r.Ops, r.Wall, r.CPU, r.Clock, r.P50, r.P99, r.Max, r.Switches)
+		}
+	}
+	return table
 }
 
 // summary is the middle of a turn's rounds. Times are of one operation, in nanoseconds.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"edged.dev/edge/bench/inprocess/contest"
 	"edged.dev/edge/bench/inprocess/engines"
@@ -14,11 +15,15 @@ import (
 // runner is one column of the table of kernels.
 type runner struct {
 	name  string
-	setup engines.Setup // Kind empty: the native program
+	setup engines.Setup // Kind empty: a native program
 }
 
-// native is what all others are measured by.
-const native = "gcc -O3"
+// native is what all others are measured by; nativeClang tells what is the price of WebAssembly from what is LLVM's, which
+// WasmEdge compiles with.
+const (
+	native      = "gcc -O3"
+	nativeClang = "clang -O3"
+)
 
 // Names of runners that targets are about.
 const (
@@ -59,10 +64,6 @@ func computeRunners(ctx context.Context, b *bench) ([]contest.Contestant, []runn
 	if err != nil {
 		return nil, nil, err
 	}
-	program, err := b.folder.Native(ctx, "kernels", append(polybench.Sources(), polybench.NativeMain()), polybench.Flags()...)
-	if err != nil {
-		return nil, nil, err
-	}
 	mine, err := b.edgedSetup(ctx, scalar)
 	if err != nil {
 		return nil, nil, err
@@ -78,6 +79,7 @@ func computeRunners(ctx context.Context, b *bench) ([]contest.Contestant, []runn
 	}
 	runners := []runner{
 		{native, engines.Setup{}},
+		{nativeClang, engines.Setup{}},
 		{"edged", mine},
 		{edgedPreempted, sliced(mine)},
 		{"edged, SIMD", mineSIMD},
@@ -88,8 +90,11 @@ func computeRunners(ctx context.Context, b *bench) ([]contest.Contestant, []runn
 		{"wasmtime, SIMD, epochs", peer("wasmtime-kernels", vector, true)},
 		{"wazero", peer("wazero-kernels", scalar, false)},
 	}
-	contestants := []contest.Contestant{{Name: native, Command: []string{program}, CPU: b.core()}}
-	for _, r := range runners[1:] {
+	contestants, err := nativeKernels(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range runners[len(contestants):] {
 		cpu := b.core()
 		if r.setup.Kind == mine.Kind {
 			cpu = -1 // it puts the guest on that core itself, and what counts the slices on another
@@ -101,6 +106,21 @@ func computeRunners(ctx context.Context, b *bench) ([]contest.Contestant, []runn
 		contestants = append(contestants, contestant)
 	}
 	return contestants, runners, nil
+}
+
+// nativeKernels builds the kernels with both compilers.
+func nativeKernels(ctx context.Context, b *bench) ([]contest.Contestant, error) {
+	var contestants []contest.Contestant
+	for _, name := range []string{native, nativeClang} {
+		compiler, _, _ := strings.Cut(name, " ")
+		sources := append(polybench.Sources(), polybench.NativeMain())
+		program, err := b.folder.Native(ctx, compiler, "kernels-"+compiler, sources, polybench.Flags()...)
+		if err != nil {
+			return nil, err
+		}
+		contestants = append(contestants, contest.Contestant{Name: name, Command: []string{program}, CPU: b.core()})
+	}
+	return contestants, nil
 }
 
 // computeTable writes one row a kernel: the native time, and everybody else's as a multiple of it.

@@ -78,7 +78,7 @@ func freshEntrants(ctx context.Context, b *bench) ([]entrant, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := b.folder.Native(ctx, "echo", []string{"inprocess/testdata/echo/echo.c", "inprocess/testdata/echo/process.c"}, "-static")
+	program, err := b.folder.Native(ctx, "gcc", "echo", []string{"inprocess/testdata/echo/echo.c", "inprocess/testdata/echo/process.c"}, "-static")
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func poolingProgram(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	machine := map[string]string{"amd64": "linux-x86_64", "arm64": "linux-aarch64"}[runtime.GOARCH]
-	return b.folder.Native(ctx, "pooling", []string{"inprocess/testdata/pooling/pooling.c"},
+	return b.folder.Native(ctx, "gcc", "pooling", []string{"inprocess/testdata/pooling/pooling.c"},
 		"-I"+filepath.Join(dir, "build", "include"), filepath.Join(dir, "build", machine, "libwasmtime.a"), "-lpthread", "-ldl", "-lm")
 }
 

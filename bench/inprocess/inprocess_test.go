@@ -49,6 +49,10 @@ func TestQuick(t *testing.T) {
 			t.Errorf("%s: %d records, %v\n%s", name, len(records), err, text)
 		}
 	}
+	rounds, err := os.ReadFile(filepath.Join(dir, "b19-rounds.csv"))
+	if got := strings.Count(string(rounds), "\n"); err != nil || got != 3 { // the head, and one round of each of two turns
+		t.Errorf("%d lines of rounds, %v\n%s", got, err, rounds)
+	}
 	if got := strings.Count(stdout.String(), "\n## "); got != len(names)-1 {
 		t.Errorf("%d sections after the first:\n%s", got, &stdout)
 	}

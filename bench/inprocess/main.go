@@ -59,7 +59,7 @@ func measure(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	flags := flag.NewFlagSet("inprocess", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	quick := flags.Bool("quick", false, "few operations and rounds: shows that everything runs, not how fast")
-	out := flags.String("out", "", "folder for each table as Markdown and CSV")
+	out := flags.String("out", "", "folder for each table as Markdown and CSV, and for every round as CSV")
 	rounds := flags.Int("rounds", 0, "rounds that count, one more warms up (default: the benchmark's own number)")
 	if err := flags.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -71,7 +71,7 @@ func measure(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, *quick, *rounds, stderr)
+	b, err := newBench(ctx, bench{quick: *quick, rounds: *rounds, out: *out, stderr: stderr})
 	if err != nil {
 		return err
 	}

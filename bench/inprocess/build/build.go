@@ -74,10 +74,10 @@ func ModuleDir(ctx context.Context, module string) (string, error) {
 // Source returns the path of a file or folder of the module bench.
 func (f *Folder) Source(name string) string { return filepath.Join(f.source, filepath.FromSlash(name)) }
 
-// Native compiles C for this machine. sources are files of the module bench; flags come after them, so that libraries are
-// found.
-func (f *Folder) Native(ctx context.Context, name string, sources []string, flags ...string) (string, error) {
-	return f.compile(ctx, name, "gcc", sources, append([]string{"-O3"}, flags...))
+// Native compiles C for this machine with gcc or clang. sources are files of the module bench; flags come after them, so that
+// libraries are found.
+func (f *Folder) Native(ctx context.Context, compiler, name string, sources []string, flags ...string) (string, error) {
+	return f.compile(ctx, name, compiler, sources, append([]string{"-O3"}, flags...))
 }
 
 // Wasm compiles C to a module without libc and without a start function.

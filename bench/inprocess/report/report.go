@@ -126,17 +126,25 @@ func (t *Table) CSV(w io.Writer) error {
 
 // Save writes Name.md and Name.csv into a folder.
 func (t *Table) Save(dir string) error {
+	if err := t.save(dir, ".md", t.Markdown); err != nil {
+		return err
+	}
+	return t.SaveCSV(dir)
+}
+
+// SaveCSV writes Name.csv into a folder.
+func (t *Table) SaveCSV(dir string) error { return t.save(dir, ".csv", t.CSV) }
+
+func (t *Table) save(dir, suffix string, write func(io.Writer) error) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("write %s: %w", t.Name, err)
 	}
-	for suffix, write := range map[string]func(io.Writer) error{".md": t.Markdown, ".csv": t.CSV} {
-		var text strings.Builder
-		if err := write(&text); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, t.Name+suffix), []byte(text.String()), 0o600); err != nil {
-			return fmt.Errorf("write %s: %w", t.Name, err)
-		}
+	var text strings.Builder
+	if err := write(&text); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, t.Name+suffix), []byte(text.String()), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", t.Name, err)
 	}
 	return nil
 }
