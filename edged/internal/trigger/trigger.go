@@ -11,6 +11,19 @@ type Submitter interface {
 	Submit(inv *invoke.Invocation) error
 }
 
+// Batcher is a [Submitter] that can wait with waking its workers until several invocations are there. A worker that is woken
+// for each of them takes the core from the event loop each time when both share one, which costs more than the rest of a
+// short request.
+type Batcher interface {
+	Submitter
+	// SubmitMore is Submit for a caller that calls Flush at once after this submission, or after those that follow at once:
+	// until then no worker need be woken. One that is awake may take the invocation.
+	SubmitMore(inv *invoke.Invocation) error
+	// Flush wakes the workers that what SubmitMore has queued needs. Any goroutine may call it; it does not block, and is
+	// cheap when nothing was put off.
+	Flush()
+}
+
 // Router finds the function for a request. It reads an immutable table, so any goroutine may call it and it never blocks.
 type Router interface {
 	// Route sets inv's App, Function, Target, Deadline (from the function's own) and the request's Route, PathInfo and

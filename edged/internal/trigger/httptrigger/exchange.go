@@ -148,7 +148,7 @@ func (ex *exchange) submit() {
 		}
 	}
 	// Done may be called before Submit returns: on nil, nothing of ex may be touched.
-	if err := ex.conn.loop.server.opts.Submitter.Submit(inv); err != nil {
+	if err := ex.conn.loop.submit(inv); err != nil {
 		ex.result = invoke.Result{Err: err}
 		ex.settle()
 	}

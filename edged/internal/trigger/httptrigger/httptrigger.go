@@ -22,7 +22,8 @@
 // # Wake-ups
 //
 // A loop that is awake looks at what was added before it sleeps, so only one that sleeps is woken by a system call, and
-// answers that come together share it: see [Server.Flush].
+// answers that come together share it: see [Server.Flush]. Likewise requests that come together share the wake-up of a
+// worker when the submitter is a [trigger.Batcher]: it is flushed before the loop writes and before it sleeps.
 //
 // # Strictness
 //
@@ -46,11 +47,13 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/trigger"
 )
 
 // Server accepts connections and serves HTTP on them. Make it with [New]; all methods may be called from any goroutine.
 type Server struct {
 	opts   Options
+	batch  trigger.Batcher // opts.Submitter, when it is one
 	source invoke.Source
 	loops  []*loop
 	ids    *atomic.Uint64
@@ -82,7 +85,8 @@ func New(opts Options) *Server {
 	if ids == nil {
 		ids = new(atomic.Uint64)
 	}
-	return &Server{opts: opts, ids: ids, halt: make(chan struct{}), closed: make(chan struct{})}
+	batch, _ := opts.Submitter.(trigger.Batcher)
+	return &Server{opts: opts, batch: batch, ids: ids, halt: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // Start listens and serves until [Server.Close]; it returns when connections are accepted. ctx bounds only the set-up.

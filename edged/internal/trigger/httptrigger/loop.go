@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"edged.dev/edge/edged/internal/invoke"
 )
 
 // readBytes is how much is read from a connection before the next one has its turn.
@@ -35,6 +37,7 @@ type loop struct {
 	listener int // -1 when this loop does not accept
 	draining bool
 	ended    bool
+	putOff   int           // invocations submitted since the last handOver
 	deaf     chan struct{} // closed when draining has begun: no connection comes from here any more
 	drained  chan struct{} // closed when draining and without connections
 
@@ -95,6 +98,7 @@ func (l *loop) run() {
 	if !l.draining {
 		l.drain() // Close waits for it
 	}
+	l.handOver()
 	for _, c := range l.conns {
 		c.close()
 	}
@@ -118,12 +122,39 @@ func (l *loop) round() error {
 		l.onEvent(int(events[i].Fd), events[i].Events)
 	}
 	l.runPosted()
+	l.handOver() // a worker on this core answers before the loop writes: in the same round, without a wake-up
 	l.runWoken()
+	l.handOver()
 	if l.now.After(l.yield) {
 		l.yield = l.now.Add(yieldAfter)
 		runtime.Gosched()
 	}
 	return nil
+}
+
+// maxPutOff is how many invocations wait for a worker to be woken. Taking up that many requests takes about 25 us.
+const maxPutOff = 16
+
+// submit gives an invocation to the scheduler. Workers may be woken only by handOver.
+func (l *loop) submit(inv *invoke.Invocation) error {
+	batch := l.server.batch
+	if batch == nil {
+		return l.server.opts.Submitter.Submit(inv)
+	}
+	l.putOff++
+	err := batch.SubmitMore(inv)
+	if l.putOff >= maxPutOff {
+		l.handOver()
+	}
+	return err
+}
+
+// handOver has workers woken for what was submitted.
+func (l *loop) handOver() {
+	if l.putOff > 0 {
+		l.putOff = 0
+		l.server.batch.Flush()
+	}
 }
 
 // stop ends the loop after what is posted already.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,16 +100,36 @@ func TestRoundLooksBeforeItSleeps(t *testing.T) {
 	}
 }
 
-// batches answers invocations in batches of random size, each with one flush at its end.
+// batches holds invocations back until they are flushed, and answers them in batches of random size, each with one flush
+// at its end.
 type batches struct {
 	queue chan *invoke.Invocation
 	flush func()
 	wg    sync.WaitGroup
+	most  atomic.Int64 // invocations held back at once
+
+	mu   sync.Mutex
+	held []*invoke.Invocation // guarded by mu
 }
 
-func (b *batches) Submit(inv *invoke.Invocation) error {
-	b.queue <- inv
+func (b *batches) Submit(*invoke.Invocation) error { return errors.New("not for a batcher") }
+
+func (b *batches) SubmitMore(inv *invoke.Invocation) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = append(b.held, inv)
+	b.most.Store(max(b.most.Load(), int64(len(b.held))))
 	return nil
+}
+
+func (b *batches) Flush() {
+	b.mu.Lock()
+	held := b.held
+	b.held = nil
+	b.mu.Unlock()
+	for _, inv := range held {
+		b.queue <- inv
+	}
 }
 
 func (b *batches) Route(*invoke.Invocation) ([]string, error) { return nil, nil }
@@ -129,12 +150,12 @@ func (b *batches) work(rnd *rand.Rand) {
 	}
 }
 
-// TestFlushLosesNothing serves pipelined requests by workers that put every wake-up off until a flush, without the
-// ticker that would make up for a lost one.
+// TestFlushLosesNothing serves pipelined requests by workers that put every wake-up off until a flush, and a submitter
+// that does the same, without the ticker that would make up for a lost one.
 func TestFlushLosesNothing(t *testing.T) {
-	const workers, clients, rounds, depth = 3, 6, 500, 4
+	const workers, clients, rounds, depth, loops = 3, 6, 300, 20, 2
 	b := &batches{queue: make(chan *invoke.Invocation, clients*depth)}
-	s := New(Options{Addr: "127.0.0.1:0", Router: b, Submitter: b, Loops: 2})
+	s := New(Options{Addr: "127.0.0.1:0", Router: b, Submitter: b, Loops: loops})
 	fd, addr, err := listen(t.Context(), s.opts)
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +183,9 @@ func TestFlushLosesNothing(t *testing.T) {
 	asking.Wait()
 	close(b.queue)
 	b.wg.Wait()
+	if most := b.most.Load(); most < 2 || most > loops*maxPutOff {
+		t.Errorf("%d invocations were held back at once, want 2 to %d for each loop", most, maxPutOff)
+	}
 	for _, l := range s.loops {
 		l.stop()
 	}

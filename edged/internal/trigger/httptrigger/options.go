@@ -22,7 +22,8 @@ type Options struct {
 	// *net.UnixListener. Start takes it over and closes it; a socket file is left to the caller.
 	Listener net.Listener
 
-	Router    trigger.Router
+	Router trigger.Router
+	// Submitter takes the invocations; one that is a [trigger.Batcher] is flushed whenever those that came together are in.
 	Submitter trigger.Submitter
 	// System answers the paths under /_edged/. It is called on an event loop, so it must not block, and it answers as
 	// a worker does: by calling inv.Done exactly once, at once or later from any goroutine. nil: 404.
