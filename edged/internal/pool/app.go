@@ -43,6 +43,9 @@ type FunctionSpec struct {
 	Entry    string
 	Deadline time.Duration // when an answer is wanted; zero: not said
 	Metric   *metric.Function
+	// History is what the scheduler has learnt of the function's run times. Nil: nothing yet. [Pool.History] keeps one for all
+	// versions of an app.
+	History *scheduler.History
 }
 
 // App is one version of a deployed app, ready to run. Its methods may be called from any goroutine.
@@ -83,6 +86,9 @@ func NewApp(spec Spec) *App {
 	app.seats.New = func() any { return &seat{env: spec.Guest.NewEnv()} }
 	app.idle.init()
 	for i, function := range spec.Functions {
+		if function.History == nil {
+			function.History = new(scheduler.History)
+		}
 		app.functions[function.Name] = &Function{app: app, index: i, FunctionSpec: function}
 	}
 	return app
@@ -292,9 +298,8 @@ func (a *App) keep(w *worker, c *cell, now int64) bool {
 
 // Function is one function of a deployed version: what the router finds and the scheduler runs.
 type Function struct {
-	app    *App
-	index  int // among the app's functions
-	learnt scheduler.History
+	app   *App
+	index int // among the app's functions
 	FunctionSpec
 }
 
@@ -318,4 +323,4 @@ func (f *Function) Relative() time.Duration { return f.Deadline }
 func (f *Function) Timeout() time.Duration { return f.app.spec.Timeout }
 
 // History implements scheduler.Job.
-func (f *Function) History() *scheduler.History { return &f.learnt }
+func (f *Function) History() *scheduler.History { return f.FunctionSpec.History }

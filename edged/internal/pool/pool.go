@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/scheduler"
 	"edged.dev/edge/wasmedge"
 )
@@ -42,8 +43,15 @@ type Pool struct {
 
 	unpinned atomic.Bool // it has been logged that workers cannot be bound
 
-	mu   sync.Mutex
-	apps map[*App]struct{} // guarded by mu: those that may have instances
+	mu        sync.Mutex
+	apps      map[*App]struct{}             // guarded by mu: those that may have instances
+	histories map[target]*scheduler.History // guarded by mu
+}
+
+// target names a function across the versions of its app.
+type target struct {
+	app      invoke.AppName
+	function invoke.FunctionName
 }
 
 // New is [Open] with the defaults for all other options.
@@ -55,7 +63,7 @@ func New(engine *wasmedge.Engine, logger *slog.Logger, hooks Hooks) *Pool {
 func Open(engine *wasmedge.Engine, options Options) *Pool {
 	p := &Pool{
 		engine: engine, logger: options.Logger, hooks: options.Hooks, cpus: options.CPUs,
-		memory: memory{limit: options.MemoryBytes}, apps: make(map[*App]struct{}),
+		memory: memory{limit: options.MemoryBytes}, apps: make(map[*App]struct{}), histories: make(map[target]*scheduler.History),
 	}
 	if p.hooks.ColdStart == nil {
 		p.hooks.ColdStart = func() {}
@@ -127,6 +135,20 @@ func (p *Pool) Try(ctx context.Context, app *App) error {
 		return err
 	}
 	return <-result
+}
+
+// History returns what has been learnt of the run times of a function, the same for every version of its app: a new version is
+// taken to run as long as the one before until it is known better. Names are never forgotten; each is some hundred bytes.
+func (p *Pool) History(app invoke.AppName, function invoke.FunctionName) *scheduler.History {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := target{app, function}
+	history := p.histories[name]
+	if history == nil {
+		history = new(scheduler.History)
+		p.histories[name] = history
+	}
+	return history
 }
 
 // know notes that an app has instances here.

@@ -430,3 +430,23 @@ func one(app *pool.App, random *rand.Rand) error {
 	}
 	return nil
 }
+
+// TestHistoryOutlivesVersions: what has been learnt of a function is there for the next version of its app, and for no other.
+func TestHistoryOutlivesVersions(t *testing.T) {
+	history := world.pool.History("app", "version")
+	if again := world.pool.History("app", "version"); again != history {
+		t.Error("a function has two histories")
+	}
+	if other := world.pool.History("other", "version"); other == history {
+		t.Error("two apps share a history")
+	}
+	first := newApp(t, func(s *pool.Spec) { s.Functions[0].History = history })
+	second := newApp(t, func(s *pool.Spec) { s.Functions[0].History = history })
+	name := []invoke.FunctionName{"version", "count"}
+	if first.Function(name[0]).History() != second.Function(name[0]).History() {
+		t.Error("the second version of a function begins to learn anew")
+	}
+	if h := first.Function(name[1]).History(); h == nil || h == second.Function(name[1]).History() {
+		t.Error("functions without a history have none of their own")
+	}
+}
