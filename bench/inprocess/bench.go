@@ -25,7 +25,7 @@ type bench struct {
 	cpus   []int
 	quick  bool
 	rounds int    // 0: the benchmark's own number
-	out    string // folder for the results; empty: none
+	out    string // folder for CSV; empty: none
 	self   string
 	stderr io.Writer
 }
@@ -50,6 +50,19 @@ func newBench(ctx context.Context, b bench) (*bench, error) {
 	}
 	b.folder, err = build.Open(ctx, aot.O3)
 	return &b, err
+}
+
+// one runs a benchmark and writes its table.
+func (b *bench) one(ctx context.Context, name string, stdout io.Writer) error {
+	table, err := benchmarks()[name](ctx, b)
+	if err != nil {
+		return err
+	}
+	table.Notes = append(table.Notes, b.machine())
+	if err := table.Markdown(stdout); err != nil || b.out == "" {
+		return err
+	}
+	return table.Save(b.out)
 }
 
 // core is where a contestant of one thread runs: the last one, which the system uses least.
@@ -86,7 +99,7 @@ func (b *bench) run(ctx context.Context, name string, contestants []contest.Cont
 	if err != nil || b.out == "" {
 		return results, err
 	}
-	return results, roundsTable(name, turns, results).SaveCSV(b.out)
+	return results, roundsTable(name, turns, results).Save(b.out)
 }
 
 // roundsTable holds every round as it was measured, for those who want to look closer.
@@ -139,7 +152,7 @@ func relative(turn, base []contest.Round, of func(contest.Round) float64) float6
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // machine says what the numbers were taken on. The load average tells a busy machine from a quiet one.
-func (b *bench) machine(context.Context) string {
+func (b *bench) machine() string {
 	load := "unknown"
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Join(strings.Fields(string(text))[:3], " ")

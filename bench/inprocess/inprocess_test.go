@@ -36,7 +36,7 @@ func TestQuick(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	names := []string{"b2", "b8", "b19"}
-	if err := measure(t.Context(), append([]string{"--quick", "--rounds", "1", "--out", dir}, names...), &stdout, &stderr); err != nil {
+	if err := measure(t.Context(), append([]string{"--quick", "--rounds", "1", "--csv", dir}, names...), &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	for name, rows := range map[string]int{"b2": 10, "b8": len(modes()), "b19": 2} {
@@ -53,7 +53,7 @@ func TestQuick(t *testing.T) {
 	if got := strings.Count(string(rounds), "\n"); err != nil || got != 3 { // the head, and one round of each of two turns
 		t.Errorf("%d lines of rounds, %v\n%s", got, err, rounds)
 	}
-	if got := strings.Count(stdout.String(), "\n## "); got != len(names)-1 {
+	if got := strings.Count(stdout.String(), "\n### "); got != len(names)-1 {
 		t.Errorf("%d sections after the first:\n%s", got, &stdout)
 	}
 }

@@ -1,7 +1,7 @@
 // Command inprocess measures edged's engine beside its peers without a network between: what a fresh request costs, how fast
 // compiled code is, what stopping it costs, and whether two cores do twice the work.
 //
-//	go run ./inprocess [--quick] [--out DIR] [--rounds N] b2 b2b b4 b8 b19 | all
+//	go run ./inprocess [--quick] [--csv FOLDER] [--markdown FILE] [--rounds N] b2 b2b b4 b8 b19 | all
 //
 // Run it in the folder bench, on a quiet machine. Each contestant is a process of its own; they take turns round by round.
 package main
@@ -59,7 +59,8 @@ func measure(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	flags := flag.NewFlagSet("inprocess", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	quick := flags.Bool("quick", false, "few operations and rounds: shows that everything runs, not how fast")
-	out := flags.String("out", "", "folder for each table as Markdown and CSV, and for every round as CSV")
+	out := flags.String("csv", "", "write each table to `FOLDER`/NAME.csv, and all rounds to FOLDER/NAME-rounds.csv")
+	markdown := flags.String("markdown", "", "write the tables to `FILE` too")
 	rounds := flags.Int("rounds", 0, "rounds that count, one more warms up (default: the benchmark's own number)")
 	if err := flags.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -71,25 +72,22 @@ func measure(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
+	if *markdown != "" {
+		file, err := os.Create(*markdown)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		stdout = io.MultiWriter(stdout, file)
+	}
 	b, err := newBench(ctx, bench{quick: *quick, rounds: *rounds, out: *out, stderr: stderr})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.folder.Close()) }() //nolint:contextcheck // what ends ctx must not keep the folder from closing
 	for _, name := range chosen {
-		table, err := benchmarks()[name](ctx, b)
-		if err != nil {
+		if err := b.one(ctx, name, stdout); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
-		}
-		table.Notes = append(table.Notes, b.machine(ctx))
-		if err := table.Markdown(stdout); err != nil {
-			return err
-		}
-		if *out == "" {
-			continue
-		}
-		if err := table.Save(*out); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -44,7 +45,7 @@ func (v Verdict) String() string {
 
 // Table is the outcome of one benchmark.
 type Table struct {
-	Name     string // of its files
+	Name     string // of its file
 	Title    string
 	Notes    []string // what a reader must know to judge the numbers
 	Columns  []string
@@ -78,25 +79,38 @@ func format(cell any) string {
 	}
 }
 
-// Markdown writes the whole table as a section.
+// Markdown writes the whole table as a section, padded so that it can be read as text too.
 func (t *Table) Markdown(w io.Writer) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "## %s\n\n", t.Title)
-	widths := make([]int, len(t.Columns))
-	for _, row := range append([][]string{t.Columns}, t.Rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+	fmt.Fprintf(&text, "### %s\n\n", t.Title)
+	widths, right := make([]int, len(t.Columns)), make([]bool, len(t.Columns))
+	for i, column := range t.Columns {
+		widths[i], right[i] = utf8.RuneCountInString(column), len(t.Rows) > 0
+		for _, row := range t.Rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+			right[i] = right[i] && isNumber(row[i])
 		}
 	}
 	line := func(cells []string) {
 		for i, cell := range cells {
-			fmt.Fprintf(&text, "| %s%s ", cell, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if right[i] {
+				cell = pad + cell
+			} else {
+				cell += pad
+			}
+			text.WriteString("| " + cell + " ")
 		}
 		text.WriteString("|\n")
 	}
 	line(t.Columns)
-	for _, width := range widths {
-		text.WriteString("|" + strings.Repeat("-", width+2))
+	for i, width := range widths {
+		rule := "|" + strings.Repeat("-", width+1)
+		if right[i] {
+			text.WriteString(rule + ":")
+		} else {
+			text.WriteString(rule + "-")
+		}
 	}
 	text.WriteString("|\n")
 	for _, row := range t.Rows {
@@ -115,6 +129,13 @@ func (t *Table) Markdown(w io.Writer) error {
 	return err
 }
 
+// isNumber reports whether a cell holds a number, with or without a unit of one letter, or none at all.
+func isNumber(cell string) bool {
+	cell = strings.TrimSuffix(cell, " %")
+	_, err := strconv.ParseFloat(cell, 64)
+	return err == nil || cell == "-" || cell == ""
+}
+
 // CSV writes columns and rows.
 func (t *Table) CSV(w io.Writer) error {
 	writer := csv.NewWriter(w)
@@ -124,26 +145,16 @@ func (t *Table) CSV(w io.Writer) error {
 	return nil
 }
 
-// Save writes Name.md and Name.csv into a folder.
+// Save writes Name.csv into a folder, which it makes.
 func (t *Table) Save(dir string) error {
-	if err := t.save(dir, ".md", t.Markdown); err != nil {
-		return err
-	}
-	return t.SaveCSV(dir)
-}
-
-// SaveCSV writes Name.csv into a folder.
-func (t *Table) SaveCSV(dir string) error { return t.save(dir, ".csv", t.CSV) }
-
-func (t *Table) save(dir, suffix string, write func(io.Writer) error) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("write %s: %w", t.Name, err)
 	}
 	var text strings.Builder
-	if err := write(&text); err != nil {
+	if err := t.CSV(&text); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, t.Name+suffix), []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, t.Name+".csv"), []byte(text.String()), 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", t.Name, err)
 	}
 	return nil
