@@ -14,7 +14,7 @@ type Tally struct {
 	Status     uint64    // answered with another status
 	Wrong      uint64    // answered with 200 and another body
 	Broken     uint64    // the connection ended, or what came was not HTTP
-	Unanswered uint64    // of an open stream: not answered when the drain was over
+	Unanswered uint64    // of an open stream: not answered when the drain was over; of a closed one: not answered at the end, and the deadline gone
 	Latency    Histogram // of OK
 }
 
@@ -32,10 +32,10 @@ func (t *Tally) Errors() uint64 { return t.Status + t.Wrong + t.Broken }
 // Met returns how many requests were answered rightly and in time.
 func (t *Tally) Met() uint64 { return t.OK - t.Late }
 
-// MetShare returns which share of the admitted requests met the deadline; 1 when there was none.
+// MetShare returns which share of the admitted requests met the deadline; 0 when there was none.
 func (t *Tally) MetShare() float64 {
 	if t.Admitted() == 0 {
-		return 1
+		return 0
 	}
 	return float64(t.Met()) / float64(t.Admitted())
 }

@@ -169,6 +169,7 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	if r.options.End != nil {
 		r.options.End()
 	}
+	r.overdue()
 	if err := r.turns(ctx, r.end+r.options.Drain); err != nil {
 		return nil, err
 	}
@@ -184,6 +185,17 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 		result.Streams[s.Name] = append(result.Streams[s.Name], s.tallies...)
 	}
 	return result, nil
+}
+
+// overdue counts the requests of closed streams that are in flight at the end of the counted time and have missed their
+// deadline already: without them a server that answers nothing would have missed none.
+func (r *run) overdue() {
+	for _, c := range r.conns {
+		deadline := c.stream.Classes[c.class].Deadline
+		if c.busy && !c.stream.open() && deadline > 0 && r.now-c.intended > deadline {
+			c.stream.tallies[c.class].Unanswered++
+		}
+	}
 }
 
 // inFlight yields the connections that wait for an answer that would have been counted.

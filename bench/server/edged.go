@@ -27,7 +27,7 @@ type Edged struct {
 func (e *Edged) Start(ctx context.Context) (*Server, error) {
 	command := []string{
 		e.Binary, "serve", "--data", filepath.Join(e.Dir, "data"), "--http", "127.0.0.1:0", "--uds", filepath.Join(e.Dir, "http.sock"),
-		"--admin", e.admin(), "--log-level", "warn",
+		"--admin", e.Admin(), "--log-level", "warn",
 	}
 	if e.Config != "" {
 		config := filepath.Join(e.Dir, "config.yaml")
@@ -43,7 +43,8 @@ func (e *Edged) Start(ctx context.Context) (*Server, error) {
 	return s, nil
 }
 
-func (e *Edged) admin() string { return filepath.Join(e.Dir, "admin.sock") }
+// Admin returns the path of the management socket.
+func (e *Edged) Admin() string { return filepath.Join(e.Dir, "admin.sock") }
 
 // Run runs a command of edged and returns its standard output.
 func (e *Edged) Run(ctx context.Context, args ...string) ([]byte, error) {
@@ -58,12 +59,12 @@ func (e *Edged) Run(ctx context.Context, args ...string) ([]byte, error) {
 // Deploy deploys the app in a folder to the daemon that runs and waits until its best build serves.
 func (e *Edged) Deploy(ctx context.Context, dirs ...string) error {
 	for _, dir := range dirs {
-		if _, err := e.Run(ctx, "deploy", dir, "--admin", e.admin()); err != nil {
+		if _, err := e.Run(ctx, "deploy", dir, "--admin", e.Admin()); err != nil {
 			return err
 		}
 	}
 	for {
-		out, err := e.Run(ctx, "ls", "--json", "--admin", e.admin())
+		out, err := e.Run(ctx, "ls", "--json", "--admin", e.Admin())
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"edged.dev/edge/bench/load"
 )
@@ -241,18 +240,16 @@ func besideTable(sides []*side, samples []*sample) *table {
 	return t
 }
 
-// fib is a class that computes; the answer to fib(n) is checked.
-func fib(n uint32, fields ...string) load.Class {
+// fib is a request to the work app that computes; the answer is checked.
+func fib(n uint32) load.Class {
+	return load.Class{Request: load.Request(fmt.Sprintf("/work/fib?%d", n), nil), Expect: fmt.Append(nil, number(n))}
+}
+
+// number returns the n-th Fibonacci number.
+func number(n uint32) uint32 {
 	a, b := uint32(0), uint32(1)
 	for range n {
 		a, b = b, a+b
 	}
-	return load.Class{Request: load.Request(fmt.Sprintf("/work/fib?%d", n), nil, fields...), Expect: fmt.Append(nil, a)}
-}
-
-// until is fib with a deadline that the server is told.
-func until(n uint32, name string, deadline time.Duration) load.Class {
-	c := fib(n, fmt.Sprintf("X-Edged-Deadline-Ms: %d", max(1, deadline.Milliseconds())))
-	c.Name, c.Deadline = name, deadline
-	return c
+	return a
 }

@@ -21,7 +21,14 @@ func Workloads() []Workload {
 		{"b1", "hello at 1, 16 and 64 connections, beside every peer", (*Lab).hello},
 		{"b2b", "hello of a stock Go guest, beside engines that start it up for each request", (*Lab).stockGo},
 		{"b3", "echo of 1 KiB and 64 KiB, beside the peers", (*Lab).echo},
+		{"b5", "fib(10) beside fib(40) with deadlines, by policy and preemption", (*Lab).bimodal},
 		{"b5b", "hello on 4 connections beside computations", (*Lab).beside},
+		{"b6", "functions of four lengths with tight deadlines", (*Lab).mix},
+		{"b7", "twice as many requests as can be answered", (*Lab).overload},
+		{"b9", "a quiet app beside a noisy one", (*Lab).tenants},
+		{"b17", "memory of 1,000 idle functions and of live instances", (*Lab).density},
+		{"b18", "from the start of the process to the first answer, with 100 apps", (*Lab).boot},
+		{"wrk", "wrk on a function of 1 ms beside one of 2 s", (*Lab).shortAndLong},
 	}
 }
 

@@ -24,9 +24,9 @@ var ErrEngine = errors.New("wasmtime")
 
 // Options say how a module is run.
 type Options struct {
-	Command  bool   // a program with WASI by wasmtime itself; else its WASI imports answer that nothing is open
-	OnDemand bool   // instances are mapped and unmapped; else they come from the pooling allocator
-	Resident int    // pooling allocator: bytes of a memory that are zeroed by hand when it is given back, the rest by the kernel
+	Command  bool // a program with WASI by wasmtime itself; else its WASI imports answer that nothing is open
+	OnDemand bool // instances are mapped and unmapped; else they come from the pooling allocator
+	Resident int  // pooling allocator: bytes of a memory that are zeroed by hand when it is given back, the rest by the kernel
 }
 
 // Host is one module. It is never freed: it is meant to live as long as the process.
