@@ -381,7 +381,8 @@ func TestIsolation(t *testing.T) {
 					}
 				}
 				t.Logf("%d resets, %d of them without anything cold to restore; %d instances made; %d bytes hot", s.resets, s.fast, s.made, s.template.HotBytes())
-				if test.wander <= 1 && test.force == "" && s.fast < s.resets/3 {
+				emulated := os.Getenv("EDGED_TEST_EMULATOR") != "" // it does not show what was written
+				if test.wander <= 1 && test.force == "" && s.fast < s.resets/3 && !emulated {
 					t.Errorf("only %d of %d resets had nothing cold to restore", s.fast, s.resets)
 				}
 			})

@@ -21,7 +21,7 @@
 #include "shim_template_internal.h"
 
 // How many resets of an instance go by between two samples of its hot pages, or reports of one without guard.
-#define REPORT_RESETS 4096
+#define REPORT_RESETS 1024
 
 static int write_all(int file, const uint8_t* from, uint64_t bytes) {
   // Pages of zeros stay holes: they cost nothing in the file.
