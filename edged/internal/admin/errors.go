@@ -101,6 +101,23 @@ var kinds = []struct {
 	{context.DeadlineExceeded, "timeout", http.StatusGatewayTimeout},
 }
 
+// KindName returns the name of an error's kind, which is the same on the wire and in what the command line prints for
+// programs: "not_found", "limit", "unreachable". It is empty for an error that is none of this package or of package invoke.
+func KindName(err error) string {
+	switch {
+	case errors.Is(err, ErrUnreachable):
+		return "unreachable"
+	case errors.Is(err, ErrProtocol):
+		return "protocol"
+	}
+	for _, row := range kinds {
+		if errors.Is(err, row.err) {
+			return row.name
+		}
+	}
+	return ""
+}
+
 // problem is an error on the wire: application/problem+json with our kind and remedy.
 type problem struct {
 	Title  string `json:"title"`

@@ -25,6 +25,19 @@ func order(commands []*cli.Command, args []string) ([]string, error) {
 	return o.result()
 }
 
+// wantsJSON reports whether arguments have the option --json, also those that order refuses: whoever asked for JSON reads
+// the refusal by a program.
+func wantsJSON(commands []*cli.Command, args []string) bool {
+	o := &ordering{commands: commands, takesValue: flagTable(commands)}
+	for i := 0; i < len(args); i++ {
+		used, _ := o.take(args[i:]) // what is wrong with it does not matter here
+		i += used
+	}
+	return slices.ContainsFunc(o.options, func(opt option) bool {
+		return opt.name == "json" && !strings.HasSuffix(opt.tokens[0], "=false")
+	})
+}
+
 // ordering is the state of order.
 type ordering struct {
 	commands   []*cli.Command // those that may come next; nil below a command without subcommands

@@ -7,7 +7,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,6 +125,7 @@ func Run(ctx context.Context, args []string, deps Deps) int {
 	}
 	p := &program{Deps: deps}
 	app := p.app()
+	p.jsonErrors = wantsJSON(app.Commands, args)
 	ordered, err := order(app.Commands, args)
 	if err == nil {
 		err = app.RunContext(ctx, append([]string{app.Name}, ordered...))
@@ -163,7 +166,7 @@ func exitCode(err error) int {
 	}
 }
 
-// report prints an error: what happened, and below it what to do.
+// report prints an error: what happened, and below it what to do; or for programs, one line of JSON.
 func (p *program) report(ctx context.Context, err error) {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errInterrupted
@@ -177,15 +180,48 @@ func (p *program) report(ctx context.Context, err error) {
 	case errors.As(err, &withRemedy):
 		remedy = withRemedy.Remedy()
 	}
+	message := strings.TrimRight(err.Error(), "\n")
+	if p.jsonErrors {
+		p.reportJSON(failure{Kind: kindName(err), Message: message, Remedy: remedy})
+		return
+	}
 	style := p.errStyle()
-	_, _ = fmt.Fprintf(p.Stderr, "%s %s\n", style.paint(red, "edged:"), p.safe(strings.TrimRight(err.Error(), "\n"), p.StderrTerminal))
+	_, _ = fmt.Fprintf(p.Stderr, "%s %s\n", style.paint(red, "edged:"), p.safe(message, p.StderrTerminal))
 	if remedy != "" {
 		_, _ = fmt.Fprintf(p.Stderr, "  %s\n", p.safe(remedy, p.StderrTerminal))
 	}
 }
 
+// failure is an error as --json prints it. Its fields and the names of kinds are part of the interface.
+type failure struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// kindName is the one table from error to the kind that --json prints.
+func kindName(err error) string {
+	switch {
+	case errors.Is(err, ErrUsage):
+		return "usage"
+	case errors.Is(err, errInterrupted):
+		return "interrupted"
+	}
+	return cmp.Or(admin.KindName(err), "failed")
+}
+
+// reportJSON prints an error for programs. When standard error is gone there is nobody to tell.
+func (p *program) reportJSON(f failure) {
+	encoder := json.NewEncoder(p.Stderr)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(map[string]failure{"error": f})
+}
+
 // program is one run of the command line.
-type program struct{ Deps }
+type program struct {
+	Deps
+	jsonErrors bool // errors are printed for programs, too
+}
 
 // client returns a client of the daemon that the command names.
 func (p *program) client(c *cli.Context) *admin.Client {

@@ -199,6 +199,52 @@ func TestUnreachableIsThree(t *testing.T) {
 	}
 }
 
+func TestErrorsAsJSON(t *testing.T) {
+	deps := daemon(t, &admintest.Service{
+		InspectFunc: func(_ context.Context, app invoke.AppName) (admin.AppDetail, error) {
+			return admin.AppDetail{}, &admin.Error{Kind: admin.ErrNotFound, Detail: fmt.Sprintf("no app <%s>", app), Remedy: "see 'edged ls'"}
+		},
+		AppsFunc: func(context.Context) ([]admin.AppSummary, error) { return nil, errors.New("disk on fire\n") },
+		KVGetFunc: func(context.Context, string, []byte) ([]byte, error) {
+			return nil, &invoke.Error{Kind: invoke.ErrQueueFull}
+		},
+		DoctorFunc: func(context.Context) ([]admin.Check, error) {
+			return []admin.Check{{Name: "engine", State: admin.CheckFail}}, nil
+		},
+	})
+	cases := []struct {
+		args string
+		code int
+		want string // all of stderr
+	}{
+		{"inspect a --json", 1, `{"error":{"kind":"not_found","message":"no app <a>","remedy":"see 'edged ls'"}}`},
+		{"ls --json", 1, `{"error":{"kind":"internal","message":"disk on fire"}}`},
+		{"--json kv get s k", 1, `{"error":{"kind":"limit","message":"too many requests at once"}}`},
+		{"doctor --json", 1, `{"error":{"kind":"failed","message":"something on this machine does not work"}}`},
+		{"status --json", 1, `{"error":{"kind":"unsupported","message":"not supported"}}`},
+		{"ls x --json", 2, `{"error":{"kind":"usage","message":"edged ls does not take \"x\"","remedy":"see 'edged ls --help'"}}`},
+		{"lss --json", 2, `{"error":{"kind":"usage","message":"unknown command \"lss\"","remedy":"did you mean \"ls\"? See 'edged --help'"}}`},
+		{"rm a --json", 2, `{"error":{"kind":"usage","message":"edged rm has no option --json","remedy":"see 'edged rm --help'"}}`},
+		{"ls --admin /none --json", 3, `{"error":{"kind":"unreachable","message":"cannot reach the daemon at /none","remedy":"start it with 'edged serve', or name its socket with --admin PATH or EDGED_ADMIN"}}`},
+		{"inspect a --json=false", 1, "edged: no app <a>\n  see 'edged ls'"},
+		{"inspect --data --json", 2, "edged: edged inspect has no option --data\n  see 'edged inspect --help'"}, // the option's value
+		{"inspect -- --json", 1, "edged: no app <--json>\n  see 'edged ls'"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.args, func(t *testing.T) {
+			got := run(t, deps, strings.Fields(tc.args)...)
+			if got.code != tc.code || got.errOut != tc.want+"\n" {
+				t.Errorf("code %d, want %d, stderr\n%s\nwant\n%s", got.code, tc.code, got.errOut, tc.want)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := runContext(ctx, deps, "ls", "--json"); got.code != 1 || got.errOut != `{"error":{"kind":"interrupted","message":"interrupted"}}`+"\n" {
+		t.Errorf("interrupted: %+v", got)
+	}
+}
+
 func TestDoctorWithoutADaemon(t *testing.T) {
 	deps := Deps{AdminPath: filepath.Join(t.TempDir(), "none"), LocalChecks: func(context.Context) []admin.Check {
 		return []admin.Check{{Name: "engine", State: admin.CheckFail, Detail: "no libwasmedge", Remedy: "install it"}}
