@@ -112,7 +112,8 @@ func isNumber(s string) bool {
 }
 
 // appendTiming appends the Server-Timing field: the time each stage took in milliseconds, left out when a stage was not
-// reached, and the total until now.
+// reached, and the total until now. Moments are cut to whole microseconds before they are subtracted, so that the stages
+// add up to the total to the last digit.
 func appendTiming(dst []byte, s *invoke.Stamps, now time.Time) []byte {
 	dst = append(dst, "Server-Timing: "...)
 	stages := [...]struct {
@@ -125,22 +126,22 @@ func appendTiming(dst []byte, s *invoke.Stamps, now time.Time) []byte {
 		{"run", s.Started, s.Ended},
 		{"send", s.Ended, now},
 	}
+	if s.Arrived.IsZero() {
+		return append(appendMilliseconds(dst, "total", 0), "\r\n"...)
+	}
+	at := func(t time.Time) int64 { return t.Sub(s.Arrived).Microseconds() }
 	for _, stage := range stages {
 		if stage.from.IsZero() || stage.to.IsZero() {
 			continue
 		}
-		dst = append(appendDuration(dst, stage.name, stage.to.Sub(stage.from)), ", "...)
+		dst = append(appendMilliseconds(dst, stage.name, at(stage.to)-at(stage.from)), ", "...)
 	}
-	total := time.Duration(0)
-	if !s.Arrived.IsZero() {
-		total = now.Sub(s.Arrived)
-	}
-	return append(appendDuration(dst, "total", total), "\r\n"...)
+	return append(appendMilliseconds(dst, "total", at(now)), "\r\n"...)
 }
 
-func appendDuration(dst []byte, name string, d time.Duration) []byte {
+func appendMilliseconds(dst []byte, name string, microseconds int64) []byte {
 	dst = append(append(dst, name...), ";dur="...)
-	return strconv.AppendFloat(dst, float64(d)/float64(time.Millisecond), 'f', 3, 64)
+	return strconv.AppendFloat(dst, float64(microseconds)/1e3, 'f', 3, 64)
 }
 
 // dateCache formats the time once a second. It belongs to one loop.

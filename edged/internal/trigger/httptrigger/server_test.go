@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -410,16 +412,46 @@ func TestResponseForms(t *testing.T) {
 			t.Errorf("status %q", a.Status)
 		}
 	}
-	c.send("%s", get("/t/echo", "X-Edged-Timing: 1"))
-	timing := c.expect(200).Header.Get("Server-Timing")
-	for _, stage := range []string{"admit;dur=", "queue;dur=", "run;dur=", "total;dur="} {
-		if !strings.Contains(timing, stage) {
-			t.Errorf("Server-Timing is %q", timing)
+}
+
+// TestServerTiming: who asks is told how long each stage took, and the stages add up to the total.
+func TestServerTiming(t *testing.T) {
+	s := serve(t, setup{})
+	c := s.dial(t)
+	for _, ask := range []string{"X-Edged-Timing: 1", "x-edged-timing: 1"} {
+		c.send("%s", get("/t/echo", ask))
+		text := c.expect(200).Header.Get("Server-Timing")
+		var names []string
+		sum, total := 0, 0
+		for entry := range strings.SplitSeq(text, ", ") {
+			name, value, _ := strings.Cut(entry, ";dur=")
+			whole, micros, _ := strings.Cut(value, ".")
+			took, err := strconv.Atoi(whole + micros)
+			if err != nil || len(micros) != 3 || took < 0 {
+				t.Fatalf("entry %q of %q is not milliseconds with three decimals", entry, text)
+			}
+			names = append(names, name)
+			if total = took; name != "total" {
+				sum += took
+			}
+		}
+		if want := []string{"admit", "queue", "instantiate", "run", "send", "total"}; !slices.Equal(names, want) {
+			t.Errorf("stages %v, want %v", names, want)
+		}
+		if sum != total {
+			t.Errorf("the stages of %q make %d us", text, sum)
 		}
 	}
-	c.send("%s", get("/t/echo"))
-	if timing := c.expect(200).Header.Get("Server-Timing"); timing != "" {
-		t.Errorf("Server-Timing is %q unasked", timing)
+	for _, other := range []string{"X-Edged-Timing: 0", "X-Edged-Timing: yes", "X-Other: 1"} {
+		c.send("%s", get("/t/echo", other))
+		if timing := c.expect(200).Header.Get("Server-Timing"); timing != "" {
+			t.Errorf("%s: Server-Timing is %q unasked", other, timing)
+		}
+	}
+	// What was never queued has no stages but its total.
+	c.send("%s", get("/t/none", "X-Edged-Timing: 1"))
+	if timing := c.expect(404).Header.Get("Server-Timing"); !strings.HasPrefix(timing, "total;dur=") {
+		t.Errorf("Server-Timing of a 404 is %q", timing)
 	}
 }
 
