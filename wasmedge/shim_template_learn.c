@@ -148,9 +148,12 @@ static int promote(edge_template* template) {
     for (uint32_t j = 0; j < template->faults; j++) {
       times += template->met[j] == page;
     }
-    if (page != EDGE_COLD_UNKNOWN && times >= 2 && times * COPIES_A_FAULT >= template->resets &&
-        template->heat[page] < LEARNING_RESETS) {
-      template->heat[page] = (uint16_t)(template->heat[page] + HEAT_MIN);
+    if (page == EDGE_COLD_UNKNOWN || times < 2 || times * COPIES_A_FAULT < template->resets) {
+      continue;
+    }
+    uint16_t heat = times * 2 >= template->resets ? LEARNING_RESETS : HEAT_MIN;
+    if (template->heat[page] < heat) {
+      template->heat[page] = heat;
       promoted = 1;
     }
   }
