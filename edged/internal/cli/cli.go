@@ -253,7 +253,7 @@ func (p *program) app() *cli.App {
 			p.serveCommand(), p.deployCommand(), p.listCommand(), p.inspectCommand(), p.invokeCommand(), p.logsCommand(),
 			p.rollbackCommand(), p.removeCommand(), p.kvCommand(), p.statusCommand(), p.topCommand(), p.doctorCommand(),
 			p.initCommand(), p.buildCommand(), p.runCommand(), p.compileCommand(),
-			p.schemaCommand(), p.completionCommand(), p.versionCommand(),
+			p.schemaCommand(), p.completionCommand(), p.namesCommand(), p.versionCommand(),
 		},
 		Description: "Examples:\n" +
 			"  edged serve --data ./data\n" +

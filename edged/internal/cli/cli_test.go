@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,7 +205,9 @@ func TestErrorsAsJSON(t *testing.T) {
 		InspectFunc: func(_ context.Context, app invoke.AppName) (admin.AppDetail, error) {
 			return admin.AppDetail{}, &admin.Error{Kind: admin.ErrNotFound, Detail: fmt.Sprintf("no app <%s>", app), Remedy: "see 'edged ls'"}
 		},
-		AppsFunc: func(context.Context) ([]admin.AppSummary, error) { return nil, errors.New("disk on fire\n") },
+		AppsFunc: func(context.Context) ([]admin.AppSummary, error) {
+			return nil, &admin.Error{Kind: admin.ErrInternal, Detail: "disk on fire\n"}
+		},
 		KVGetFunc: func(context.Context, string, []byte) ([]byte, error) {
 			return nil, &invoke.Error{Kind: invoke.ErrQueueFull}
 		},
@@ -242,6 +245,31 @@ func TestErrorsAsJSON(t *testing.T) {
 	cancel()
 	if got := runContext(ctx, deps, "ls", "--json"); got.code != 1 || got.errOut != `{"error":{"kind":"interrupted","message":"interrupted"}}`+"\n" {
 		t.Errorf("interrupted: %+v", got)
+	}
+}
+
+func TestNames(t *testing.T) {
+	deps := daemon(t, &admintest.Service{
+		AppsFunc: func(context.Context) ([]admin.AppSummary, error) {
+			return []admin.AppSummary{{Name: "a"}, {Name: "b"}}, nil
+		},
+		TopFunc: func(context.Context) (admin.Top, error) {
+			return admin.Top{Functions: []admin.FunctionLoad{{App: "a", Function: "f"}, {App: "a", Function: "g"}, {App: "b", Function: "f"}}}, nil
+		},
+		SpacesFunc: func(context.Context) ([]admin.SpaceSummary, error) { return []admin.SpaceSummary{{Name: "s"}}, nil },
+	})
+	for kind, want := range map[string]string{"apps": "a\nb\n", "functions": "a\na/f\na/g\nb\nb/f\n", "spaces": "s\n"} {
+		if got := run(t, deps, "names", kind); got.code != 0 || got.out != want {
+			t.Errorf("%s: %+v, want %q", kind, got, want)
+		}
+	}
+	if got := run(t, deps, "names", "colours"); got.code != 2 || got.out != "" {
+		t.Errorf("%+v", got)
+	}
+	for path := range namedArgs {
+		if !slices.ContainsFunc(completions((&program{}).app().Commands, nil), func(c completion) bool { return strings.Join(c.path, " ") == path }) {
+			t.Errorf("there is no command %q", path)
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"edged.dev/edge/edged/internal/admin"
 )
 
 // shells are those that completion knows, with what writes their script.
@@ -22,7 +26,7 @@ var shells = []struct {
 func (p *program) completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "print a script that completes commands and options",
+		Usage:     "print a script that completes commands, options, and the names of apps, functions and spaces",
 		ArgsUsage: "bash|zsh|fish",
 		Description: examples("source <(edged completion bash)", "edged completion zsh > \"${fpath[1]}/_edged\"",
 			"edged completion fish > ~/.config/fish/completions/edged.fish"),
@@ -52,6 +56,69 @@ type completion struct {
 	path     []string // commands so far
 	commands []word
 	options  []word
+	names    string // what "edged names" lists for the arguments; empty: files
+}
+
+// namedArgs are the commands whose arguments have names that the daemon knows.
+var namedArgs = map[string]string{
+	"inspect": "apps", "logs": "apps", "rollback": "apps", "rm": "apps", "invoke": "functions",
+	"kv get": "spaces", "kv set": "spaces", "kv rm": "spaces", "kv ls": "spaces", "kv export": "spaces", "kv import": "spaces",
+}
+
+// namesPatience is how long a shell waits for names before it goes on without.
+const namesPatience = time.Second
+
+// namesCommand is what completion scripts call.
+func (p *program) namesCommand() *cli.Command {
+	return &cli.Command{
+		Name: "names", Hidden: true,
+		Usage:       "list names for the completion of arguments",
+		ArgsUsage:   "apps|functions|spaces",
+		Description: examples("edged names functions"),
+		Flags:       []cli.Flag{adminFlag()},
+		Action: func(c *cli.Context) error {
+			args, err := wantArgs(c, 1, 1)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context, namesPatience)
+			defer cancel()
+			names, err := listNames(ctx, p.client(c), args[0])
+			for _, name := range names {
+				p.printf("%s\n", name)
+			}
+			return err
+		},
+	}
+}
+
+// listNames asks the daemon for names of a kind. A function is listed under its own name and its app's, by which invoke
+// finds the only one.
+func listNames(ctx context.Context, client *admin.Client, kind string) ([]string, error) {
+	var names []string
+	switch kind {
+	case "apps":
+		apps, err := client.Apps(ctx)
+		for i := range apps {
+			names = append(names, string(apps[i].Name))
+		}
+		return names, err
+	case "functions":
+		top, err := client.Top(ctx)
+		for i := range top.Functions {
+			f := &top.Functions[i]
+			names = append(names, string(f.App), string(f.App)+"/"+string(f.Function))
+		}
+		slices.Sort(names)
+		return slices.Compact(names), err
+	case "spaces":
+		spaces, err := client.KVSpaces(ctx)
+		for i := range spaces {
+			names = append(names, spaces[i].Name)
+		}
+		return names, err
+	}
+	return nil, usagef("there are no names of %q", kind)
 }
 
 type word struct{ text, usage string }
@@ -70,7 +137,7 @@ func completions(commands []*cli.Command, path []string) []completion {
 			below = append(below, completions(command.Subcommands, next)...)
 			continue
 		}
-		leaf := completion{path: next, options: []word{{"--help", "explain the command"}}}
+		leaf := completion{path: next, names: namedArgs[strings.Join(next, " ")], options: []word{{"--help", "explain the command"}}}
 		for _, f := range command.Flags {
 			usage := ""
 			if documented, ok := f.(cli.DocGenerationFlag); ok {
@@ -111,7 +178,11 @@ func writeBash(w io.Writer, all []completion) {
 		if len(place.commands) > 0 {
 			rest = ""
 		}
-		_, _ = fmt.Fprintf(w, "	%q%s) words=%q ;;\n", pattern+" ", rest, strings.TrimSpace(texts(place.commands)+" "+texts(place.options)))
+		names := ""
+		if place.names != "" {
+			names = fmt.Sprintf(`; [[ "$current" == -* ]] || words="$words $(edged names %s 2>/dev/null)"`, place.names)
+		}
+		_, _ = fmt.Fprintf(w, "	%q%s) words=%q%s ;;\n", pattern+" ", rest, strings.TrimSpace(texts(place.commands)+" "+texts(place.options)), names)
 	}
 	_, _ = fmt.Fprint(w, `	esac
 	COMPREPLY=($(compgen -W "$words" -- "$current"))
@@ -122,7 +193,7 @@ complete -o filenames -F _edged edged
 }
 
 func writeZsh(w io.Writer, all []completion) {
-	_, _ = fmt.Fprint(w, "#compdef edged\n_edged() {\n\tlocal path=\"\" word\n\tlocal -a commands options\n"+
+	_, _ = fmt.Fprint(w, "#compdef edged\n_edged() {\n\tlocal path=\"\" word\n\tlocal -a commands options names\n"+
 		"\tfor word in ${words[2,CURRENT-1]}; do [[ $word == -* ]] || path=\"$path $word\"; done\n\tcase \"$path \" in\n")
 	for _, place := range slices.Backward(all) {
 		pattern := strings.Join(append([]string{""}, place.path...), " ")
@@ -130,9 +201,13 @@ func writeZsh(w io.Writer, all []completion) {
 			_, _ = fmt.Fprintf(w, "\t%q) commands=(%s); _describe command commands; return ;;\n", pattern+" ", zshWords(place.commands))
 			continue
 		}
-		_, _ = fmt.Fprintf(w, "\t%q*) options=(%s) ;;\n", pattern+" ", zshWords(place.options))
+		names := ""
+		if place.names != "" {
+			names = fmt.Sprintf(` names=(${(f)"$(edged names %s 2>/dev/null)"})`, place.names)
+		}
+		_, _ = fmt.Fprintf(w, "\t%q*) options=(%s)%s ;;\n", pattern+" ", zshWords(place.options), names)
 	}
-	_, _ = fmt.Fprint(w, "\tesac\n\t_describe -o option options\n\t_files\n}\ncompdef _edged edged\n")
+	_, _ = fmt.Fprint(w, "\tesac\n\t_describe -o option options\n\tcompadd -a names\n\t_files\n}\ncompdef _edged edged\n")
 }
 
 // zshWords writes word:description pairs, quoted for zsh.
@@ -157,6 +232,9 @@ func writeFish(w io.Writer, all []completion) {
 		path := strings.Join(place.path, " ")
 		for _, c := range place.commands {
 			_, _ = fmt.Fprintf(w, "complete -c edged -f -n %s -a %s -d %s\n", quote("__edged_at "+path), c.text, quote(c.usage))
+		}
+		if place.names != "" {
+			_, _ = fmt.Fprintf(w, "complete -c edged -f -n %s -a %s\n", quote("__edged_below "+path), quote("(edged names "+place.names+" 2>/dev/null)"))
 		}
 		for _, o := range place.options {
 			kind, name := "-l", strings.TrimLeft(o.text, "-")

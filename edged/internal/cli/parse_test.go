@@ -200,12 +200,20 @@ func TestBashCompletes(t *testing.T) {
 	if err != nil {
 		t.Skip("needs bash")
 	}
-	script := run(t, Deps{}, "completion", "bash").out
+	// A shell function stands in for the program on the path.
+	script := run(t, Deps{}, "completion", "bash").out + `
+edged() { case "$2" in apps) echo shop; echo hello ;; functions) echo shop/cart; echo shop/pay ;; spaces) echo photos ;; esac; }
+`
 	cases := []struct{ words, want string }{
 		{"edged ro", "rollback"},
 		{"edged kv ex", "export"},
 		{"edged kv ls s --pre", "--prefix"},
 		{"edged --json st", "status"},
+		{"edged inspect he", "hello"},
+		{"edged invoke shop/p", "shop/pay"},
+		{"edged kv get ph", "photos"},
+		{"edged logs -f sh", "shop"},
+		{"edged inspect --js", "--json"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.words, func(t *testing.T) {
