@@ -81,9 +81,7 @@ func (p *program) namesCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(c.Context, namesPatience)
-			defer cancel()
-			names, err := listNames(ctx, p.client(c), args[0])
+			names, err := listNames(c.Context, p.client(c), args[0])
 			for _, name := range names {
 				p.printf("%s\n", name)
 			}
@@ -95,6 +93,8 @@ func (p *program) namesCommand() *cli.Command {
 // listNames asks the daemon for names of a kind. A function is listed under its own name and its app's, by which invoke
 // finds the only one.
 func listNames(ctx context.Context, client *admin.Client, kind string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, namesPatience)
+	defer cancel()
 	var names []string
 	switch kind {
 	case "apps":
