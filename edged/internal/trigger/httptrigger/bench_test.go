@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -20,6 +21,32 @@ func (inline) Submit(inv *invoke.Invocation) error {
 	return nil
 }
 
+// thread is one worker on a thread of its own that takes what there is and flushes once behind it, as the scheduler's do.
+type thread struct {
+	queue chan *invoke.Invocation
+	flush func()
+}
+
+func (w *thread) Submit(inv *invoke.Invocation) error { return w.SubmitMore(inv) }
+
+func (w *thread) SubmitMore(inv *invoke.Invocation) error {
+	w.queue <- inv
+	return nil
+}
+
+func (w *thread) Flush() {}
+
+func (w *thread) work() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for inv := range w.queue {
+		inv.Done(inv, invoke.Result{Body: []byte("hello"), More: true})
+		if len(w.queue) == 0 {
+			w.flush()
+		}
+	}
+}
+
 // BenchmarkRequest measures a request's way in and out. With depth 1 it is a round trip; with more, the work per
 // request. The client is in the numbers but allocates nothing.
 func BenchmarkRequest(b *testing.B) {
@@ -27,11 +54,14 @@ func BenchmarkRequest(b *testing.B) {
 		name   string
 		depth  int
 		inline bool
+		thread bool
 	}{
-		{"inline/depth=1", 1, true},
-		{"inline/depth=64", 64, true},
-		{"workers/depth=1", 1, false},
-		{"workers/depth=64", 64, false},
+		{"inline/depth=1", 1, true, false},
+		{"inline/depth=64", 64, true, false},
+		{"workers/depth=1", 1, false, false},
+		{"workers/depth=64", 64, false, false},
+		{"thread/depth=1", 1, false, true},
+		{"thread/depth=64", 64, false, true},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			table, err := router.Build([]router.Entry{{App: "t", Function: "echo", Target: target{"echo", func(*invoke.Invocation) invoke.Result {
@@ -43,10 +73,17 @@ func BenchmarkRequest(b *testing.B) {
 			var r router.Router
 			r.Swap(table)
 			opts := httptrigger.Options{Addr: "127.0.0.1:0", Router: &r, Submitter: inline{}}
-			if !bench.inline {
+			one := &thread{queue: make(chan *invoke.Invocation, 1024)}
+			switch {
+			case bench.thread:
+				opts.Submitter = one
+			case !bench.inline:
 				opts.Submitter = newWorkers(b, 2)
 			}
 			s := httptrigger.New(opts)
+			one.flush = s.Flush
+			go one.work()
+			defer close(one.queue)
 			if err := s.Start(b.Context()); err != nil {
 				b.Fatal(err)
 			}
