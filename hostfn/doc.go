@@ -17,6 +17,8 @@
 //     fit, so one call both sizes and copies.
 //   - No function keeps a pointer into the guest's memory after it has returned, and nothing that another goroutine may
 //     read later is passed without being copied.
-//   - Functions that may block say so. They end with the invocation's context, which is over at its deadline.
+//   - Functions that may block say so. They end with the invocation's context, which is over at its deadline. What waits for
+//     anything but the processor (a commit, a lock, a timer, the disk) leaves its core to others meanwhile ([Env.RunOn]).
+//     Looking up paths and the entries of directories are taken to be in the system's caches, and keep it.
 //   - Nothing of the daemon is visible: not its descriptors, its environment, its arguments, its working directory.
 package hostfn
