@@ -18,6 +18,21 @@ const (
 // functions that take long, before Options.Queue does.
 const leastPatience = 10 * time.Second
 
+const (
+	// dust is the part of a promised time below which what else arrives is not held against it. A call of a second that may
+	// take twenty would otherwise turn thousands of calls of microseconds away once its time has become short. They
+	// can make it late, if they are so many that they would fill the cores: then it is the better one to lose.
+	dust = 10000
+	// A promise for a time that is much longer than the task is given only up to a part of that time, the rest is for what
+	// will come and is more urgent.
+	distant = 10
+	reserve = 2
+	// When more comes than can be done for longer than burst, a queue as long as promises allow helps nobody: then the
+	// promise is for so many times the task's own cost, and for shortest at least, and the rest is refused at once.
+	burst    = 100 * time.Millisecond
+	shortest = 5 * time.Millisecond
+)
+
 // refusal is why an invocation is not admitted.
 type refusal struct {
 	why     Rejection
@@ -40,6 +55,9 @@ func (r *refusal) err() *invoke.Error {
 }
 
 func (m *machine) refuse(now time.Duration, why Rejection) *refusal {
+	if why == RejectOverload {
+		m.refused = now
+	}
 	var work time.Duration
 	for _, c := range m.cores {
 		work += c.backlog()
@@ -58,7 +76,7 @@ func (m *machine) admit(now time.Duration, t *task) (*core, *refusal) {
 		return nil, m.refuse(now, RejectDraining)
 	case m.waiting >= m.options.Queue:
 		return nil, m.refuse(now, RejectQueueFull)
-	case m.overloads(t):
+	case m.overloads(now, t):
 		return nil, m.refuse(now, RejectOverload)
 	}
 	c := m.place(now, t)
@@ -84,16 +102,12 @@ func (m *machine) admit(now time.Duration, t *task) (*core, *refusal) {
 
 // overloads reports whether the cores have no room for another task by the sum of what each needs of its time. An app
 // within its part of the cores is not refused for others; when nothing is there, anything may come.
-func (m *machine) overloads(t *task) bool {
+func (m *machine) overloads(now time.Duration, t *task) bool {
 	room := float64(len(m.cores))
 	if m.live == 0 || m.load+t.density <= room {
 		return false
 	}
-	apps := m.active
-	if t.tenant.live == 0 {
-		apps++
-	}
-	return t.tenant.load+t.density > room/float64(apps)
+	return t.tenant.load+t.density > room/float64(m.apps(now, t.tenant))
 }
 
 // fits reports whether a task with a promised due time is done by then on a core, and delays nobody else's.
@@ -105,7 +119,14 @@ func (m *machine) fits(now time.Duration, c *core, t *task) bool {
 	for i := c.tasks.len() - 1; i >= 0 && c.tasks.at(i).due > t.due; i-- {
 		before -= c.tasks.at(i).weight
 	}
-	return m.done(now, c, before+m.ahead(now, c, t.due)+t.cost()+exchange) <= t.due && m.delays(now, c, t) == 0
+	by, within, near := t.due, t.due-now, distant*t.cost()
+	if within > near {
+		by = now + max(within/reserve, near)
+	}
+	if m.overloaded(now, c, within) {
+		by = min(by, now+max(near, shortest))
+	}
+	return m.done(now, c, before+m.ahead(now, c, t.due)+t.cost()+exchange) <= by && m.delays(now, c, t) == 0
 }
 
 // delays returns the latest due time that has been promised on a core and would be missed for the new task; 0 when there
@@ -137,10 +158,13 @@ func (m *machine) delays(now time.Duration, c *core, t *task) time.Duration {
 	}
 }
 
-// misses reports whether so much more work makes the difference between a promise kept and one broken. One that is broken
-// by so much that it is not kept up any more (see patience) does not count.
-func (m *machine) misses(now time.Duration, c *core, u *task, work, more time.Duration) bool {
-	return m.done(now, c, work) <= u.due+(u.due-u.arrived)/patience && m.done(now, c, work+more) > u.due
+// misses reports whether a task that costs so much more makes the difference between a promise to u kept and broken. One that
+// has been given up does not count, nor does what is next to nothing beside the time that u has.
+func (m *machine) misses(now time.Duration, c *core, u *task, work, cost time.Duration) bool {
+	if cost < (u.due-u.arrived)/dust {
+		return false
+	}
+	return m.done(now, c, work) <= u.due+u.grace() && m.done(now, c, work+cost) > u.due
 }
 
 // ahead is what the running task of a core still takes from one that is due then.
@@ -161,8 +185,19 @@ func (m *machine) ahead(now time.Duration, c *core, due time.Duration) time.Dura
 
 // done is when a core has done so much work, with what the long class takes of it meanwhile.
 func (m *machine) done(now time.Duration, c *core, work time.Duration) time.Duration {
-	if len(c.long.tasks) > 0 || (c.running != nil && c.running.long) {
-		work += work/(longShare-1) + m.options.Slice
+	long := len(c.long.tasks)
+	if c.running != nil && c.running.long {
+		long++
+	}
+	if long > 0 {
+		n := time.Duration(min(long, longMost))
+		work += work*n/(longShare-n) + m.options.Slice
 	}
 	return now + work
+}
+
+// overloaded reports whether more has come than could be admitted, and the queue of a core has not been empty, for longer
+// than a burst takes that fits into the time promised.
+func (m *machine) overloaded(now time.Duration, c *core, within time.Duration) bool {
+	return c.tasks.len() > 0 && now-c.standing > max(burst, 2*within) && m.refused > 0 && now-m.refused < burst
 }

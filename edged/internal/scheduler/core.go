@@ -15,9 +15,10 @@ type core struct {
 	successor *worker
 	spares    []*worker // that wait pinned to this core; the last one to come is the first to go, its caches are warm
 
-	unflushed bool // its holder runs something while answers with More are not flushed yet
-	blocked   int  // left it to wait in the host, or wait to return
-	threads   int  // pinned to it
+	unflushed bool          // its holder runs something while answers with More are not flushed yet
+	standing  time.Duration // when tasks was last empty
+	blocked   int           // left it to wait in the host, or wait to return
+	threads   int           // pinned to it
 	counted   CoreStats
 }
 

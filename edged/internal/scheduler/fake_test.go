@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +27,7 @@ func (j *job) Name() (invoke.AppName, invoke.FunctionName) { return j.app, "fn" 
 func (j *job) Relative() time.Duration                     { return j.relative }
 func (j *job) Timeout() time.Duration                      { return j.timeout }
 func (j *job) History() *History                           { return &j.history }
+func (j *job) Ran(core time.Duration)                      { j.history.Observe(core) }
 func (j *job) Release()                                    { j.held.Add(-1) }
 func (j *job) Acquire() error {
 	if j.retired {
@@ -192,6 +194,6 @@ func invocation(id uint64, j *job, done func(*invoke.Invocation, invoke.Result))
 // until waits for a condition that other goroutines bring about.
 func until(s *Scheduler, condition func(queued, running int) bool) {
 	for !condition(s.Load()) {
-		time.Sleep(50 * time.Microsecond) // only not to take the core from them
+		runtime.Gosched()
 	}
 }

@@ -6,9 +6,13 @@ import (
 )
 
 const (
-	// longShare is the part of a core that long tasks get while others would take all of it: a twentieth, so that with
-	// slices of 1 ms one of twenty short calls meets one and waits for its end.
+	// A long task that waits gets a twentieth (1/longShare) of a core that others would take all of, in slices of 1 ms: so
+	// one of twenty short calls meets one and waits for its end. Several get a twentieth each, up to longMost of them.
 	longShare = 20
+	longMost  = 5
+	// longDebt is how much of what they took beyond their share counts against it: the end of a slice, not what they ran
+	// while nobody else wanted the core.
+	longDebt = 2 * time.Millisecond
 	// longQuantum is how many slices a long task runs before the next long one: an exchange costs 30-40 us and nobody
 	// waits for it, so five times a slice.
 	longQuantum = 5
@@ -28,9 +32,9 @@ type longClass struct {
 func (l *longClass) settle(long bool, ran time.Duration) {
 	switch {
 	case long:
-		l.credit = max(0, l.credit-ran)
+		l.credit = max(-longDebt, l.credit-ran)
 	case len(l.tasks) > 0:
-		l.credit += ran / longShare
+		l.credit += ran * time.Duration(min(len(l.tasks), longMost)) / longShare
 	default:
 		l.credit = 0
 	}

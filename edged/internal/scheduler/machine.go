@@ -29,18 +29,21 @@ type machine struct {
 	seq        uint64
 	maxThreads int
 
-	live    int     // tasks admitted and not ended
-	waiting int     // of these, not begun
-	bound   int     // of these, bound to a thread
-	active  int     // apps with live tasks
-	load    float64 // sum of the densities of live tasks
-	threads int     // alive
-	making  int     // threads that are being made
-	spares  int     // threads in the spares of all cores
-	least   int     // the fewest spares since surplus was last ended
-	drained bool    // nothing is admitted any more
-	stirred bool    // something waits for what time brings about: tick is to be called
-	closed  bool    // threads without a task end
+	live    int // tasks admitted and not ended
+	waiting int // of these, not begun
+	bound   int // of these, bound to a thread
+	active  int // apps with live tasks
+	recent  int // apps with live tasks recently, as of counted
+	counted time.Duration
+	refused time.Duration // when something was last refused for what had been promised
+	load    float64       // sum of the densities of live tasks
+	threads int           // alive
+	making  int           // threads that are being made
+	spares  int           // threads in the spares of all cores
+	least   int           // the fewest spares since surplus was last ended
+	drained bool          // nothing is admitted any more
+	stirred bool          // something waits for what time brings about: tick is to be called
+	closed  bool          // threads without a task end
 }
 
 func newMachine(o Options, do effects) *machine {
@@ -80,9 +83,9 @@ func (m *machine) newTask(now time.Duration, a *arrival) *task {
 	case a.relative > 0:
 		t.due, t.declared = a.arrived+a.relative, true
 	case a.known:
-		t.due = softDue(t, now, m.slowdown(t.tenant))
+		t.due = m.softDue(now, t.tenant, t.expect)
 	default:
-		t.due = now + unknownRelative + time.Duration(m.slowdown(t.tenant)*float64(t.expect))
+		t.due = m.softDue(now, t.tenant, t.expect) + unknownSlack
 	}
 	if a.deadline > 0 && a.deadline < t.due {
 		t.due, t.declared = a.deadline, true
@@ -124,6 +127,9 @@ func (m *machine) order(t *task) {
 func (m *machine) enqueue(now time.Duration, c *core, t *task) {
 	t.core = c
 	m.order(t)
+	if c.tasks.len() == 0 {
+		c.standing = now
+	}
 	c.tasks.insert(t)
 	if c.idle() {
 		m.dispatch(now, c, 0)
@@ -307,7 +313,7 @@ func (m *machine) ended(now time.Duration, w *worker, still bool) (next *task, u
 	used = t.used
 	w.task = nil
 	m.bound--
-	m.exit(t)
+	m.exit(now, t)
 	m.recycle(t)
 	c.counted.Finished++
 	m.letGo(now)
@@ -453,7 +459,7 @@ func (m *machine) tick(now time.Duration) {
 }
 
 // drop takes out all tasks that have not begun, and returns them.
-func (m *machine) drop() []*task {
+func (m *machine) drop(now time.Duration) []*task {
 	var out []*task
 	for _, c := range m.cores {
 		for i := c.tasks.len() - 1; i >= 0; i-- {
@@ -472,7 +478,7 @@ func (m *machine) drop() []*task {
 	m.keeping = nil
 	for _, t := range out {
 		m.waiting--
-		m.exit(t)
+		m.exit(now, t)
 	}
 	slices.SortFunc(out, func(a, b *task) int { return int(a.seq) - int(b.seq) })
 	return out

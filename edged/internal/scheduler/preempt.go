@@ -2,8 +2,8 @@ package scheduler
 
 import "time"
 
-// patience is by what part of its time a promised answer may be late before the rest of it is treated as long: a late one
-// must not make the others late, but what is late by a little is best finished.
+// patience is the part of its time by which a promised answer may be late before it is given up: what is late by a little is
+// best finished.
 const patience = 10
 
 // beats reports whether the first task of a core's queue goes before the one that runs, so that it is worth an
@@ -36,7 +36,11 @@ func (m *machine) interrupt(now time.Duration, c *core) {
 	if m.options.Preempt != OnArrival {
 		return
 	}
+	if c.running == nil || c.running.state != running {
+		return
+	}
 	m.settle(now, c)
+	m.lapse(now, c)
 	if m.beats(now, c) {
 		m.preempt(c)
 	}
@@ -83,18 +87,19 @@ func (m *machine) expires(now time.Duration, c *core) bool {
 	return m.beats(now, c)
 }
 
-// lapse deals with a running task that is past its due time while others wait: it would go before all of them to its end.
-// A due time that was nobody's promise is set anew; what has broken its promise is long.
+// lapse deals with a running task that does not make its due time while others wait: it would go before all of them to its
+// end. A due time that was nobody's promise is set anew, when the task has got on a little: so it cannot be put off for
+// ever. A promise that will be broken by too much is given up, so that it does not break others.
 func (m *machine) lapse(now time.Duration, c *core) {
-	r := c.running
-	if m.options.Policy != EDF || r.long || now <= r.due || r.left() <= m.options.Slice {
-		return
-	}
-	if !r.declared {
-		r.due = now + softFloor + time.Duration((softMultiple+m.slowdown(r.tenant))*float64(r.left()))
-		return
-	}
-	if now > r.due+(r.due-r.arrived)/patience {
+	r, little := c.running, m.options.Slice/4
+	switch {
+	case m.options.Policy != EDF || r.long || r.left() <= little:
+	case !r.declared && now+softFloor > r.due && r.used-r.paced >= little:
+		r.due, r.paced = m.softDue(now, r.tenant, r.left()), r.used
+	case r.declared && now+r.left() > r.due+r.grace():
 		m.lengthen(r)
 	}
 }
+
+// grace is by how much a promise may be broken before it is given up.
+func (t *task) grace() time.Duration { return (t.due - t.arrived) / patience }

@@ -233,7 +233,7 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	for s.machine.live > 0 && ctx.Err() == nil {
 		s.quiet.Wait()
 	}
-	dropped := s.machine.drop()
+	dropped := s.machine.drop(s.now())
 	s.unlock()
 	for _, t := range dropped {
 		t.job.Release()

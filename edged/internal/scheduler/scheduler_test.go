@@ -3,7 +3,9 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,7 +226,9 @@ func TestModel(t *testing.T) {
 				switch random.IntN(3) {
 				case 0:
 					r.leave(core)
-					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond) // a wait in the host
+					for range random.IntN(1000) { // a wait in the host
+						runtime.Gosched()
+					}
 					r.back(core)
 				case 1:
 					if random.IntN(8) == 0 {
@@ -296,5 +300,100 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Fatal(err)
 		}
 		<-done
+	}
+}
+
+// BenchmarkContention submits from several goroutines to several cores: what the one lock costs.
+func BenchmarkContention(b *testing.B) {
+	for _, submitters := range []int{1, 2, 4, 8} {
+		b.Run(fmt.Sprint(submitters), func(b *testing.B) {
+			s, _ := start(b, Options{Cores: 2, Queue: 1 << 20}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
+			var group sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range submitters {
+				group.Go(func() {
+					const window = 16 // that many are on their way, as of a client with as many connections
+					free := make(chan *invoke.Invocation, window)
+					j := &job{limit: window}
+					for range window {
+						free <- invocation(1, j, func(inv *invoke.Invocation, _ invoke.Result) { free <- inv })
+					}
+					for range b.N / submitters {
+						if err := s.Submit(<-free); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+					for range window {
+						<-free
+					}
+				})
+			}
+			group.Wait()
+		})
+	}
+}
+
+// BenchmarkMachine is what the lock is held for: an arrival and an end, without threads.
+func BenchmarkMachine(b *testing.B) {
+	for _, waiting := range []int{0, 16, 256} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			m := newMachine(Options{Cores: 2, Preempt: Off}.orDefaults(), still{})
+			workers := []*worker{new(worker), new(worker)}
+			m.making = len(workers)
+			for _, w := range workers {
+				m.born(0, w)
+			}
+			a := arrival{app: "app", known: true, expect: 30 * us, mean: 30 * us, timeout: time.Second}
+			now := time.Duration(0)
+			for range waiting + 2 {
+				m.arrive(now, &a)
+			}
+			for _, w := range workers {
+				if w.role == called {
+					m.woken(now, w)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				now += 20 * us
+				m.arrive(now, &a)
+				for _, w := range workers {
+					if w.role == called {
+						m.woken(now, w)
+					} else if w.task != nil {
+						m.ended(now, w, true)
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// still has no effects.
+type still struct{}
+
+func (still) wake(*worker)           {}
+func (still) pin(*worker)            {}
+func (still) park(_, _ *worker) bool { return true }
+func (still) poke(*worker)           {}
+func (still) resume(*worker)         {}
+func (still) needThread()            {}
+
+// TestNoAllocations: an invocation that comes, runs and is answered allocates nothing in this package.
+func TestNoAllocations(t *testing.T) {
+	s, _ := start(t, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
+	done := make(chan struct{}, 1)
+	inv := invocation(1, &job{limit: 1}, func(*invoke.Invocation, invoke.Result) { done <- struct{}{} })
+	n := testing.AllocsPerRun(1000, func() {
+		if err := s.Submit(inv); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	})
+	if n != 0 {
+		t.Errorf("%v allocations an invocation", n)
 	}
 }

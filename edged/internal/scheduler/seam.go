@@ -67,6 +67,9 @@ type Job interface {
 	Relative() time.Duration
 	// Timeout returns after how long an invocation is killed; zero when never.
 	Timeout() time.Duration
-	// History returns what has been learnt of the function, the same each time; the scheduler adds to it.
+	// History returns what has been learnt of the function, the same each time.
 	History() *History
+	// Ran tells for how long an invocation of the function had a core, when it has ended; the job's History learns from it.
+	// It is called with a lock held.
+	Ran(core time.Duration)
 }

@@ -10,6 +10,10 @@ const (
 	// shareOfFree is how many times the free threads one app may keep without a core, parked or blocked, and still begin
 	// another invocation: of 128 threads one app alone keeps 96, a second one beside it 24.
 	shareOfFree = 3
+	// recently is for how long an app counts as one that wants its part of the cores after its last invocation: what the
+	// others have waiting is to be due late enough for it when it comes back. It is counted anew every recount.
+	recently = time.Second
+	recount  = 100 * time.Millisecond
 	// maxTenants is how many apps without invocations are remembered before they are forgotten all at once: an entry
 	// must not be made for every request, nor be kept for every app that ever was.
 	maxTenants = 1024
@@ -17,11 +21,12 @@ const (
 
 // tenant is what the scheduler knows of an app.
 type tenant struct {
-	live    int     // invocations admitted and not ended
-	blocked int     // of these, in the host
-	off     int     // of these, keeping a thread without having a core
-	load    float64 // sum of their densities
-	kept    queue   // not begun, to wait until the app keeps fewer threads
+	live    int           // invocations admitted and not ended
+	blocked int           // of these, in the host
+	off     int           // of these, keeping a thread without having a core
+	load    float64       // sum of their densities
+	seen    time.Duration // when one of them last came or ended
+	kept    queue         // not begun, to wait until the app keeps fewer threads
 }
 
 // tenant returns the entry of an app.
@@ -41,14 +46,36 @@ func (m *machine) tenant(app invoke.AppName) *tenant {
 	return t
 }
 
-// slowdown returns how many times longer than alone the app's next invocation takes when every app with invocations has
-// the same part of the cores.
-func (m *machine) slowdown(t *tenant) float64 {
+// apps returns how many apps want a part of the cores, t among them.
+func (m *machine) apps(now time.Duration, t *tenant) int {
+	if now-m.counted > recount {
+		m.counted, m.recent = now, 0
+		for _, other := range m.tenants {
+			if other.live > 0 || (other.seen > 0 && now-other.seen < recently) {
+				m.recent++
+			}
+		}
+	}
 	apps := m.active
 	if t.live == 0 {
 		apps++
 	}
-	return float64(t.live-t.blocked+1) * float64(apps) / float64(len(m.cores))
+	return max(apps, m.recent)
+}
+
+// softDue returns until when an answer should come that nobody was promised, of a task that is expected to take so long:
+// when it would come if the cores were divided evenly among the apps, and each app's part among its invocations, plus
+// some slack. So of two apps that both have a queue each gets its part, an app without one goes before both, and nobody pays
+// for what it took while nobody else wanted it. For an app alone slack grows with what the task takes: short ones go before
+// long ones. Among several that would let the short ones of a noisy app go before the longer ones of a quiet one.
+func (m *machine) softDue(now time.Duration, t *tenant, takes time.Duration) time.Duration {
+	apps := m.apps(now, t)
+	others := max(t.live-t.blocked, 0)
+	shares := float64((others+1)*apps) / float64(len(m.cores))
+	if apps == 1 {
+		shares += softMultiple
+	}
+	return now + softFloor + time.Duration(shares*float64(takes))
 }
 
 func (m *machine) enter(t *task) {
@@ -61,7 +88,8 @@ func (m *machine) enter(t *task) {
 	m.live++
 }
 
-func (m *machine) exit(t *task) {
+func (m *machine) exit(now time.Duration, t *task) {
+	t.tenant.seen = now
 	t.tenant.live--
 	t.tenant.load -= t.density
 	m.load -= t.density

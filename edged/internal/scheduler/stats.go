@@ -9,12 +9,13 @@ import (
 // CoreStats is what one core is doing, and what it has done since Start.
 type CoreStats struct {
 	Core    int
-	Running *RunningStats // nil: the core is idle, or between two invocations
-	Queued  int           // invocations that wait for this core and have not begun
-	Parked  int           // interrupted ones that wait for it
-	Blocked int           // that gave it to others to wait in the host, or wait to have it back
-	Threads int           // pinned to it
-	Spare   int           // of these, waiting for something to do
+	Running *RunningStats  // nil: the core is idle, or between two invocations
+	Begun   []RunningStats // parked ones, with their core time so far
+	Queued  int            // invocations that wait for this core and have not begun
+	Parked  int            // interrupted ones that wait for it
+	Blocked int            // that gave it to others to wait in the host, or wait to have it back
+	Threads int            // pinned to it
+	Spare   int            // of these, waiting for something to do
 
 	Busy        time.Duration // for how long an invocation had the core
 	Finished    uint64        // invocations that ended on it
@@ -63,6 +64,7 @@ func (t *task) count(s *CoreStats) {
 		s.Queued++
 	case parked:
 		s.Parked++
+		s.Begun = append(s.Begun, RunningStats{App: t.app, Function: t.fn, Used: t.used, Long: t.long})
 	case returning, blocked, running, preempting: // the first is among the blocked, the others are in no queue
 	}
 }

@@ -11,8 +11,8 @@ import (
 const (
 	// unknownExpect is what a function is given that has not run often enough to be known.
 	unknownExpect = 10 * time.Millisecond
-	// unknownRelative is within what an answer is wanted of it.
-	unknownRelative = 50 * time.Millisecond
+	// unknownSlack is how much later it is due than one that is known to take that: it may as well take long.
+	unknownSlack = 10 * time.Millisecond
 	// unknownPart is the part of its time that it is taken to need when one is declared.
 	unknownPart = 4
 	// softFloor and softMultiple make the due time of a function that declares none: the floor keeps functions of some
@@ -77,6 +77,7 @@ type task struct {
 
 	used   time.Duration // core time up to since
 	since  time.Duration // when it got its core, or was looked at last
+	paced  time.Duration // core time when due was set
 	turn   time.Duration // core time at which its turn began, for round robin
 	joined time.Duration // when its turn to wait began, for first come, first served
 }
@@ -102,8 +103,8 @@ func (a *arrival) cost() time.Duration { return max(a.expect, a.mean) }
 // budget is the core time after which a task is long.
 func (t *task) budget() time.Duration { return max(budgetMultiple*t.expect, t.expect+budgetFloor) }
 
-// left is the core time that a task is expected to need still. One that is above its expectation is taken to be half
-// way: the longer something has run, the longer it goes on.
+// left is the core time that a task is expected to need still. One that is above its expectation is taken to exceed it by as
+// much again: the longer something has gone on, the longer it goes on.
 func (t *task) left() time.Duration { return t.leftAt(t.since) }
 
 // leftAt is what left will be when the time of a running task up to now has been accounted for.
@@ -112,13 +113,5 @@ func (t *task) leftAt(now time.Duration) time.Duration {
 	if used < t.expect {
 		return t.expect - used
 	}
-	return used
-}
-
-// softDue returns until when an answer should come of a function that declares no deadline: a multiple of what it takes,
-// plus what it takes times the share of a core that is its app's now. The more of an app waits, the farther ahead is it
-// due: so two apps that both have a queue get the same core time, one without a queue goes before both, and nobody pays
-// for what it took while nobody else wanted it.
-func softDue(t *task, from time.Duration, slowdown float64) time.Duration {
-	return from + softFloor + softMultiple*t.expect + time.Duration(slowdown*float64(t.expect))
+	return max(used-t.expect, t.expect/16)
 }

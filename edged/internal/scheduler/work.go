@@ -27,7 +27,7 @@ func (s *Scheduler) work(w *worker) {
 		if flush {
 			s.flush(w)
 		}
-		history := t.history
+		job := t.job
 		ran := s.run(w, t, now, waiting)
 		s.mu.Lock()
 		next, used := s.machine.ended(s.now(), w, s.cancel(w, t))
@@ -35,7 +35,7 @@ func (s *Scheduler) work(w *worker) {
 			s.quiet.Broadcast()
 		}
 		if ran {
-			history.Observe(used)
+			job.Ran(used)
 		}
 		if t = next; t == nil {
 			t = s.rest(w)
