@@ -48,12 +48,12 @@ const (
 )
 
 // Serve answers at a free port of the loopback address until the process ends.
-func Serve(kind string, handler Handler) error {
+func Serve(ctx context.Context, kind string, handler Handler) error {
 	switch kind {
 	case Loop:
 		return serveLoop(handler)
 	case Threads:
-		return serveThreads(handler)
+		return serveThreads(ctx, handler)
 	default:
 		return fmt.Errorf("%w: front %q is neither %q nor %q", errors.ErrUnsupported, kind, Loop, Threads)
 	}
@@ -156,13 +156,13 @@ func (s *server) OnTraffic(c gnet.Conn) gnet.Action {
 
 // answer runs the handler and appends its response.
 func (s *server) answer(out []byte, call *hostabi.Call) []byte {
-	status, body := "200 OK", []byte(nil)
-	if err := s.handler(call); err != nil {
-		status, body = "500 Internal Server Error", []byte(err.Error())
-	} else if call.Failed != nil {
-		status, body = "500 Internal Server Error", call.Failed
-	} else {
-		body = call.Out
+	err := s.handler(call)
+	status, body := "500 Internal Server Error", call.Failed
+	switch {
+	case err != nil:
+		body = []byte(err.Error())
+	case call.Failed == nil:
+		status, body = "200 OK", call.Out
 	}
 	out = append(append(append(out, "HTTP/1.1 "...), status...), "\r\n"...)
 	out = append(append(out, call.Fields...), "Content-Length: "...)
@@ -184,9 +184,9 @@ func take(data []byte, call *hostabi.Call) (int, error) {
 		return 0, fmt.Errorf("%w: line %.40q", ErrRequest, line)
 	}
 	length := 0
-	const name = "Content-Length: " // as our generator and wrk write it
-	if at := bytes.Index(fields, []byte(name)); at >= 0 {
-		value, _, _ := bytes.Cut(fields[at+len(name):], []byte("\r"))
+	// As our generator and wrk write it.
+	if _, rest, found := bytes.Cut(fields, []byte("Content-Length: ")); found {
+		value, _, _ := bytes.Cut(rest, []byte("\r"))
 		n, err := strconv.Atoi(string(value))
 		if err != nil || n < 0 {
 			return 0, fmt.Errorf("%w: length %.40q", ErrRequest, value)

@@ -26,7 +26,7 @@ func Listen(ctx context.Context) (net.Listener, error) {
 	return listener, WriteReady(os.Stdout, listener.Addr().String())
 }
 
-func serveThreads(handler Handler) error {
+func serveThreads(ctx context.Context, handler Handler) error {
 	calls := sync.Pool{New: func() any { return new(hostabi.Call) }}
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -41,7 +41,7 @@ func serveThreads(handler Handler) error {
 		call.Reset([]byte(r.URL.RequestURI()), body)
 		answer(w, call, handler(call))
 	}
-	listener, err := Listen(context.Background())
+	listener, err := Listen(ctx)
 	if err != nil {
 		return err
 	}

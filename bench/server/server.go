@@ -43,7 +43,8 @@ type Server struct {
 	stop    sync.Once
 }
 
-// Start starts a server and waits for its ready line. Close ends it; when this process dies, so does the server.
+// Start starts a server and waits for its ready line. Close ends it; when this process dies or the context ends, so does the
+// server.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	log, err := os.OpenFile(options.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -51,7 +52,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	//nolint:gosec // what is measured is a parameter
-	s := &Server{command: exec.Command(options.Command[0], options.Command[1:]...), log: options.Log, ended: make(chan struct{})}
+	s := &Server{command: exec.CommandContext(ctx, options.Command[0], options.Command[1:]...), log: options.Log, ended: make(chan struct{})}
 	s.command.Stderr = log
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := s.command.StdoutPipe()

@@ -91,7 +91,7 @@ const frontNote = "What is compared is what a request's isolation costs. The eng
 
 // hello is B1: a greeting.
 func (l *Lab) hello(ctx context.Context) (tables []*table, err error) {
-	edged, err := l.startEdged(ctx, "", l.path("work"))
+	edged, err := l.startEdged(ctx, "", l.path("basic"))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (l *Lab) hello(ctx context.Context) (tables []*table, err error) {
 		return nil, err
 	}
 	sides = append(sides, peers...)
-	class := load.Class{Request: load.Request("/work/hello", nil), Expect: []byte("hello, world\n")}
+	class := load.Class{Request: load.Request("/basic/hello", nil), Expect: []byte("hello, world\n")}
 	few := []string{"edged", peerGnet, peerPooled}
 	samples, err := l.compare(ctx, "b1", sides, []setup{{"c=16", 16, class, nil}, {"c=1", 1, class, few}, {"c=64", 64, class, few}})
 	if err != nil {
@@ -113,7 +113,7 @@ func (l *Lab) hello(ctx context.Context) (tables []*table, err error) {
 
 // echo is B3: bodies there and back.
 func (l *Lab) echo(ctx context.Context) (tables []*table, err error) {
-	edged, err := l.startEdged(ctx, "", l.path("work"))
+	edged, err := l.startEdged(ctx, "", l.path("basic"))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (l *Lab) echo(ctx context.Context) (tables []*table, err error) {
 		for i := range body {
 			body[i] = byte('a' + i%23)
 		}
-		class := load.Class{Request: load.Request("/work/echo", body), Expect: body}
+		class := load.Class{Request: load.Request("/basic/echo", body), Expect: body}
 		setups = append(setups, setup{fmt.Sprintf("%d KiB, c=16", size), 16, class, nil})
 	}
 	samples, err := l.compare(ctx, "b3", sides, setups)
@@ -183,7 +183,7 @@ func (l *Lab) stockGo(ctx context.Context) (tables []*table, err error) {
 
 // beside is B5b: hello beside a computation on every server core.
 func (l *Lab) beside(ctx context.Context) (tables []*table, err error) {
-	edged, err := l.startEdged(ctx, "", l.path("work"))
+	edged, err := l.startEdged(ctx, "", l.path("basic"))
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (l *Lab) beside(ctx context.Context) (tables []*table, err error) {
 		return nil, err
 	}
 	sides = append(sides, peers...)
-	hello := load.Stream{Name: "hello", Connections: 4, Classes: []load.Class{{Request: load.Request("/work/hello", nil), Expect: []byte("hello, world\n")}}}
+	hello := load.Stream{Name: "hello", Connections: 4, Classes: []load.Class{{Request: load.Request("/basic/hello", nil), Expect: []byte("hello, world\n")}}}
 	compute := load.Stream{Name: "compute", Connections: 2 * len(l.serverCPUs), Classes: []load.Class{fib(38)}}
 	var samples []*sample
 	for _, s := range sides {
@@ -240,9 +240,9 @@ func besideTable(sides []*side, samples []*sample) *table {
 	return t
 }
 
-// fib is a request to the work app that computes; the answer is checked.
+// fib is a request to the basic app that computes; the answer is checked.
 func fib(n uint32) load.Class {
-	return load.Class{Request: load.Request(fmt.Sprintf("/work/fib?%d", n), nil), Expect: fmt.Append(nil, number(n))}
+	return load.Class{Request: load.Request(fmt.Sprintf("/basic/fib?%d", n), nil), Expect: fmt.Append(nil, number(n))}
 }
 
 // number returns the n-th Fibonacci number.

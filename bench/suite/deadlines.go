@@ -152,7 +152,7 @@ func (l *Lab) mixOf(ctx context.Context, t *table, p policy) (err error) {
 	}
 	s := &side{"edged", "fresh instance", daemon}
 	defer func() { err = errors.Join(err, daemon.Close()) }()
-	if err := home.Deploy(ctx, l.path("work")); err != nil {
+	if err := home.Deploy(ctx, l.path("basic")); err != nil {
 		return err
 	}
 	runs := make([]time.Duration, len(sizes()))

@@ -20,21 +20,22 @@ const (
 	fleetFunctions = 10
 )
 
-// app makes the folder of an app of the work module with a name of its own. With functions its hello is there under those names.
+// app makes the folder of an app of the basic module with a name of its own. With functions its hello is there under those names.
 func (l *Lab) app(dir, name string, functions []string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	module, err := os.ReadFile(l.path("work", "work.wasm"))
+	module, err := os.ReadFile(l.path("basic", "basic.wasm"))
 	if err != nil {
 		return err
 	}
-	manifest := strings.ReplaceAll(readText(l.path("work", "edged.yaml"))+"\n", "work", name)
-	manifest = strings.Replace(manifest, "module: "+name, "module: work", 1)
+	manifest := strings.ReplaceAll(readText(l.path("basic", "edged.yaml"))+"\n", "basic", name)
+	manifest = strings.Replace(manifest, "module: "+name, "module: basic", 1)
 	for _, function := range functions {
 		manifest += fmt.Sprintf("  %s:\n    entry: hello\n    http:\n      path: /%s/%s\n", function, name, function)
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "work.wasm"), module, 0o600), writeText(filepath.Join(dir, "edged.yaml"), manifest))
+	//nolint:gosec // below the lab's folder
+	return errors.Join(os.WriteFile(filepath.Join(dir, "basic.wasm"), module, 0o600), writeText(filepath.Join(dir, "edged.yaml"), manifest))
 }
 
 // deployed returns the home of a daemon with all apps of the fleet, deployed once for all workloads, and what its memory did.

@@ -24,20 +24,21 @@ func (f function) class(app string) load.Class {
 	}
 }
 
-// functions makes the folder of an app of the work module that has just these functions; the folder has the app's name.
+// functions makes the folder of an app of the basic module that has just these functions; the folder has the app's name.
 func (l *Lab) functions(app string, list []function) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\napp: %s\nmodule: work.wasm\nlimits:\n  memory: 4MiB\n  timeout: 60s\nfunctions:\n", app)
+	fmt.Fprintf(&b, "version: 1\napp: %s\nmodule: basic.wasm\nlimits:\n  memory: 4MiB\n  timeout: 60s\nfunctions:\n", app)
 	for _, f := range list {
 		fmt.Fprintf(&b, "  %s:\n    entry: fib\n    http:\n      path: /%s/%s\n", f.name, app, f.name)
 		if f.deadline > 0 {
 			fmt.Fprintf(&b, "    deadline: %v\n", f.deadline.Round(time.Microsecond))
 		}
 	}
-	module, err := os.ReadFile(l.path("work", "work.wasm"))
+	module, err := os.ReadFile(l.path("basic", "basic.wasm"))
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(l.path(app), 0o750), os.WriteFile(l.path(app, "work.wasm"), module, 0o600),
+	//nolint:gosec // below the lab's folder
+	return errors.Join(os.MkdirAll(l.path(app), 0o750), os.WriteFile(l.path(app, "basic.wasm"), module, 0o600),
 		writeText(l.path(app, "edged.yaml"), b.String()))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +28,7 @@ type Options struct {
 	Bench    string        // folder of this module
 	Results  string        // folder for CSV files; empty for none
 	Markdown io.Writer     // gets the tables
-	Log      *slog.Logger  // gets what is being done
+	Progress io.Writer     // gets a line for each step, and warnings
 }
 
 // Lab has what all workloads share: binaries, guests, cores, a folder for the time being.
@@ -58,7 +57,7 @@ func NewLab(options Options) (*Lab, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	if l.loadCPU == l.serverCPUs[0] {
-		options.Log.Warn("one core only: server and generator share it, and its numbers say little")
+		l.say("one core only: server and generator share it, and the numbers say little")
 	}
 	return l, nil
 }
@@ -86,11 +85,18 @@ func (l *Lab) path(parts ...string) string {
 	return filepath.Join(append([]string{l.dir}, parts...)...)
 }
 
-// say logs what is done now.
-func (l *Lab) say(text string, args ...any) { l.options.Log.Info(fmt.Sprintf(text, args...)) }
+// say tells what is done now.
+func (l *Lab) say(text string, args ...any) {
+	_, _ = fmt.Fprintf(l.options.Progress, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(text, args...))
+}
 
-// Build makes the binary of edged, the peers and the guests.
+// Build makes the binary of edged and the guests.
 func (l *Lab) Build(ctx context.Context) error {
+	for tool, remedy := range map[string]string{"clang": "scripts/install-guest-toolchain.sh installs it", "gcc": "Debian has it"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is missing; %s: %w", tool, remedy, err)
+		}
+	}
 	l.edged = l.options.Edged
 	if l.edged == "" {
 		l.edged = l.path("edged")
@@ -100,11 +106,11 @@ func (l *Lab) Build(ctx context.Context) error {
 		}
 	}
 	l.say("building guests")
-	if err := os.CopyFS(l.path("work"), os.DirFS(filepath.Join(l.options.Bench, "apps", "work"))); err != nil {
+	if err := os.CopyFS(l.path("basic"), os.DirFS(filepath.Join(l.options.Bench, "apps", "basic"))); err != nil {
 		return err
 	}
 	if err := l.run(ctx, l.options.Bench, nil, "clang", "--target=wasm32-wasi", "-O2", "-msimd128", "-mexec-model=reactor", "-Wl,-s",
-		"-I", "../sdk/c", "-o", l.path("work", "work.wasm"), "apps/work/work.c"); err != nil {
+		"-I", "../sdk/c", "-o", l.path("basic", "basic.wasm"), "apps/basic/basic.c"); err != nil {
 		return err
 	}
 	return l.run(ctx, l.options.Bench, nil, "gcc", "-O2", "-static", "-o", l.path("program"), "apps/program/program.c")

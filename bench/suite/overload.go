@@ -75,7 +75,7 @@ func (l *Lab) tenants(ctx context.Context) (tables []*table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.server.Close()) }()
-	class := rename(fib(22), "/work/", "/quiet/")
+	class := rename(fib(22), "/basic/", "/quiet/")
 	if err := l.check(ctx, s, class); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (l *Lab) tenants(ctx context.Context) (tables []*table, err error) {
 	}
 	// The quiet app asks for a fifth of the core, which is below its share of a half; the noisy one for all that it can get.
 	stream := load.Stream{Name: "quiet", Connections: 64, Rate: capacity[0].rate() / 5, Classes: []load.Class{class}}
-	noise := load.Stream{Name: "noisy", Connections: 64, Pause: patience, Classes: []load.Class{rename(fib(27), "/work/", "/noisy/")}}
+	noise := load.Stream{Name: "noisy", Connections: 64, Pause: patience, Classes: []load.Class{rename(fib(27), "/basic/", "/noisy/")}}
 	var samples []*sample
 	for round := range l.options.Rounds {
 		l.say("b9: round %d of %d", round+1, l.options.Rounds)
@@ -128,7 +128,7 @@ func tenantsTable(samples []*sample, rate float64) *table {
 	return t
 }
 
-// twins makes two apps of the work module.
+// twins makes two apps of the basic module.
 func (l *Lab) twins() (quiet, noisy string, err error) {
 	quiet, noisy = l.path("quiet"), l.path("noisy")
 	return quiet, noisy, errors.Join(l.app(quiet, "quiet", nil), l.app(noisy, "noisy", nil))
@@ -142,7 +142,7 @@ func rename(c load.Class, from, to string) load.Class {
 
 // shortAndLong lets wrk load functions of 1 ms and 2 s: an impression with a tool that everybody has.
 func (l *Lab) shortAndLong(ctx context.Context) (tables []*table, err error) {
-	s, err := l.startEdged(ctx, "", l.path("work"))
+	s, err := l.startEdged(ctx, "", l.path("basic"))
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type peerRow struct {
 	args                     []string
 }
 
-// The peers of the work app, by name.
+// The peers of the basic app, by name.
 const (
 	peerGnet      = "bare gnet"
 	peerNative    = "net/http, native Go"
@@ -57,7 +57,7 @@ const (
 )
 
 func (l *Lab) peers() []peerRow {
-	module := []string{"-module", l.path("work", "work.wasm")}
+	module := []string{"-module", l.path("basic", "basic.wasm")}
 	with := func(args ...string) []string { return append(append([]string{}, module...), args...) }
 	return []peerRow{
 		{peerGnet, "none", "gnet", nil},
@@ -66,14 +66,14 @@ func (l *Lab) peers() []peerRow {
 		{peerOnDemand, "fresh instance", "wasmtime", with("-on-demand")},
 		{peerWazero, "fresh instance", "wazero", module},
 		{peerReused, "none: instance reused", "wazero", with("-reuse")},
-		{peerWasmEdge, "fresh instance", "wasmedge", []string{"-module", l.path("work", "work.so")}},
+		{peerWasmEdge, "fresh instance", "wasmedge", []string{"-module", l.path("basic", "basic.so")}},
 		{peerForkExec, "fresh process", "forkexec", []string{"-program", l.path("program")}},
 		{peerWasmtimeT, "fresh instance", "wasmtime", with("-front", front.Threads)},
 		{peerWazeroT, "fresh instance", "wazero", with("-front", front.Threads)},
 	}
 }
 
-// startPeers starts peers of the work app.
+// startPeers starts peers of the basic app.
 func (l *Lab) startPeers(ctx context.Context, names ...string) ([]*side, error) {
 	var sides []*side
 	for _, name := range names {
@@ -96,9 +96,9 @@ func (l *Lab) startPeer(ctx context.Context, row peerRow) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	if compiled := l.path("work", "work.so"); row.program == "wasmedge" {
+	if compiled := l.path("basic", "basic.so"); row.program == "wasmedge" {
 		if _, err := os.Stat(compiled); err != nil {
-			if err := l.run(ctx, l.dir, nil, program, "-module", l.path("work", "work.wasm"), "-compile", compiled); err != nil {
+			if err := l.run(ctx, l.dir, nil, program, "-module", l.path("basic", "basic.wasm"), "-compile", compiled); err != nil {
 				return nil, err
 			}
 		}
@@ -165,7 +165,7 @@ func (l *Lab) measure(ctx context.Context, s *side, m spec) ([]*sample, error) {
 	for _, s := range samples {
 		s.requests = requests
 		if n := s.tally.Errors(); n > 0 {
-			l.options.Log.Warn("requests failed", "workload", m.workload, "side", s.side, "class", s.class, "failed", n, "answered", s.tally.OK)
+			l.say("%s: %s: %d requests %sfailed, %d were answered", m.workload, s.side, n, strings.TrimLeft(s.class+" ", " "), s.tally.OK)
 		}
 	}
 	return samples, l.keep(samples)

@@ -8,7 +8,7 @@ import (
 	edged "edged.dev/edge/sdk/go"
 )
 
-func greet() error {
+func greet() error { //nolint:unused // see reactor.go
 	greetings := map[string]string{"de": "hallo", "en": "hello", "fr": "bonjour", "ja": "konnichiwa"}
 	language := edged.Request().Query("language")
 	greeting, ok := greetings[language]

@@ -1,4 +1,4 @@
-/* The work app as a program for each request: its argument is the function, standard input the body. */
+/* The basic app as a program for each request: its argument is the function, standard input the body. */
 #include <string.h>
 #include <unistd.h>
 

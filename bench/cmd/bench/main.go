@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -56,7 +55,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	options := suite.Options{
 		Rounds: *rounds, Duration: *duration, Quick: *quick, Edged: *edged, Results: *results, Markdown: stdout,
-		Log: slog.New(slog.NewTextHandler(stderr, nil)),
+		Progress: stderr,
 	}
 	if err := measure(options, *markdown, flags.Args()); err != nil {
 		_, _ = fmt.Fprintln(stderr, "bench:", err)
@@ -77,7 +76,7 @@ func measure(options suite.Options, markdown string, workloads []string) (err er
 		}
 	}
 	if markdown != "" {
-		file, err := os.Create(markdown) //nolint:gosec // the user names it
+		file, err := os.Create(markdown)
 		if err != nil {
 			return err
 		}
@@ -98,7 +97,7 @@ func folder() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(filepath.Join(dir, "apps", "work", "work.c")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "apps", "basic", "basic.c")); err != nil {
 		return "", fmt.Errorf("run this in the folder bench of a checkout: %w", err)
 	}
 	return dir, nil

@@ -14,14 +14,14 @@ import (
 	"edged.dev/edge/bench/hostabi"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
-func serve(context.Context) error {
+func serve(ctx context.Context) error {
 	program := flag.String("program", "", "start `FILE`")
 	kind := flag.String("front", front.Loop, "serve by gnet's loop or by net/http: `KIND`")
 	flag.Parse()
-	return front.Serve(*kind, func(call *hostabi.Call) error {
-		command := exec.CommandContext(context.Background(), *program, string(call.Entry))
+	return front.Serve(ctx, *kind, func(call *hostabi.Call) error {
+		command := exec.CommandContext(ctx, *program, string(call.Entry)) //nolint:gosec // the runner says which
 		command.Env = []string{}
 		if len(call.Body) > 0 {
 			command.Stdin = bytes.NewReader(call.Body)

@@ -10,10 +10,10 @@ import (
 	"edged.dev/edge/bench/hostabi"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
-func serve(context.Context) error {
-	return front.Serve(front.Loop, func(call *hostabi.Call) error {
+func serve(ctx context.Context) error {
+	return front.Serve(ctx, front.Loop, func(call *hostabi.Call) error {
 		if len(call.Body) > 0 {
 			call.Write(call.Body)
 			return nil

@@ -14,15 +14,15 @@ import (
 	"edged.dev/edge/bench/front"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
 func serve(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/work/hello", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/basic/hello", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		write(w, []byte("hello, world\n"))
 	})
-	mux.HandleFunc("/work/echo", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/basic/echo", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -30,7 +30,7 @@ func serve(ctx context.Context) error {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		write(w, body)
 	})
-	mux.HandleFunc("/work/fib", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/basic/fib", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseUint(r.URL.RawQuery, 10, 32)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -15,9 +15,9 @@ import (
 	"edged.dev/edge/bench/hostabi"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
-func serve(context.Context) error {
+func serve(ctx context.Context) error {
 	module := flag.String("module", "", "run the module in `FILE`")
 	compile := flag.String("compile", "", "compile the module ahead of time into `FILE` and end")
 	kind := flag.String("front", front.Loop, "serve by gnet's loop or by net/http: `KIND`")
@@ -42,7 +42,7 @@ func serve(context.Context) error {
 		return fmt.Errorf("validate the module: %w", err)
 	}
 	h.ast = ast
-	return front.Serve(*kind, h.run)
+	return front.Serve(ctx, *kind, h.run)
 }
 
 // host is the module. Workers are kept for ever: their host modules cost more to make than an instance.

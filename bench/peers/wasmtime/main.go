@@ -11,9 +11,9 @@ import (
 	"edged.dev/edge/bench/wasmtime"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
-func serve(context.Context) error {
+func serve(ctx context.Context) error {
 	module := flag.String("module", "", "run the WebAssembly module in `FILE`")
 	var options wasmtime.Options
 	flag.BoolVar(&options.Command, "command", false, "the module is a WASI program")
@@ -29,5 +29,5 @@ func serve(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return front.Serve(*kind, host.Run)
+	return front.Serve(ctx, *kind, host.Run)
 }

@@ -18,7 +18,7 @@ import (
 	"edged.dev/edge/bench/hostabi"
 )
 
-func main() { os.Exit(front.Main(serve)) }
+func main() { os.Exit(front.Main(serve)) } //nolint:forbidigo // the entry of the program
 
 type callKey struct{} // of the request's *hostabi.Call in a context
 
@@ -57,7 +57,7 @@ func serve(ctx context.Context) error {
 	if *reuse {
 		h.idle = make(chan api.Module, 64)
 	}
-	return front.Serve(*kind, h.run)
+	return front.Serve(ctx, *kind, h.run)
 }
 
 // run answers a request.
