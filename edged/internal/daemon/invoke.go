@@ -81,6 +81,7 @@ func (d *Daemon) sent(inv *invoke.Invocation, status int) {
 		return
 	}
 	fn.Metric.Ended(inv.Source, status)
+	fn.Metric.ObserveStamps(&inv.Stamps)
 	d.metrics.ObserveStamps(&inv.Stamps)
 	if !inv.Deadline.IsZero() && inv.Stamps.Ended.After(inv.Deadline) {
 		d.metrics.DeadlineMisses.Inc()

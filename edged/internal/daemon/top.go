@@ -23,19 +23,19 @@ func (d *Daemon) Top(context.Context) (admin.Top, error) {
 		DeadlineMisses: d.metrics.DeadlineMisses.Get(), Rejected: make(map[string]uint64), LatencyBounds: metric.LatencyBounds(),
 	}
 	cores := d.scheduler.Stats()
-	top.Cores, top.Functions = coresAtWork(cores), d.functionLoads(cores)
+	top.Cores, top.Functions = d.coresAtWork(cores), d.functionLoads(cores)
 	for _, reason := range metric.Rejections() {
 		top.Rejected[reason.String()] = d.metrics.Rejected(reason)
 	}
 	return top, nil
 }
 
-func coresAtWork(stats []scheduler.CoreStats) []admin.CoreLoad {
+func (d *Daemon) coresAtWork(stats []scheduler.CoreStats) []admin.CoreLoad {
 	loads := make([]admin.CoreLoad, len(stats))
 	for i := range stats {
 		c := &stats[i]
 		loads[i] = admin.CoreLoad{
-			Core: c.Core, CPU: -1, Queued: c.Queued, Parked: c.Parked, Blocked: c.Blocked, Threads: c.Threads, Busy: c.Busy,
+			Core: c.Core, CPU: d.pool.CPU(c.Core), Queued: c.Queued, Parked: c.Parked, Blocked: c.Blocked, Threads: c.Threads, Busy: c.Busy,
 			Preemptions: c.Preemptions, Resumes: c.Resumes, Steals: c.Steals,
 		}
 		if r := c.Running; r != nil {
@@ -53,6 +53,9 @@ func (d *Daemon) functionLoads(cores []scheduler.CoreStats) []admin.FunctionLoad
 	used := make(map[functionKey]time.Duration)
 	for i := range cores {
 		if r := cores[i].Running; r != nil {
+			used[functionKey{r.App, r.Function}] += r.Used
+		}
+		for _, r := range cores[i].Begun {
 			used[functionKey{r.App, r.Function}] += r.Used
 		}
 	}

@@ -311,10 +311,25 @@ func (f *Function) Name() (invoke.AppName, invoke.FunctionName) {
 }
 
 // Acquire implements scheduler.Job.
-func (f *Function) Acquire() error { return f.app.acquire() }
+func (f *Function) Acquire() error {
+	err := f.app.acquire()
+	if err == nil {
+		f.Metric.Admitted()
+	}
+	return err
+}
 
 // Release implements scheduler.Job.
-func (f *Function) Release() { f.app.release() }
+func (f *Function) Release() {
+	f.Metric.Released()
+	f.app.release()
+}
+
+// Ran implements scheduler.Job.
+func (f *Function) Ran(core time.Duration) {
+	f.History().Observe(core)
+	f.Metric.Ran(core)
+}
 
 // Relative implements scheduler.Job.
 func (f *Function) Relative() time.Duration { return f.Deadline }

@@ -82,6 +82,14 @@ func Open(engine *wasmedge.Engine, options Options) *Pool {
 	return p
 }
 
+// CPU returns the processor that workers of a core are bound to; -1 for none.
+func (p *Pool) CPU(core int) int {
+	if core >= len(p.cpus) {
+		return -1
+	}
+	return p.cpus[core]
+}
+
 // usableCPUs returns the processors that this process may use; none when the system does not say.
 func usableCPUs() []int {
 	var set unix.CPUSet

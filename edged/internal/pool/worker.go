@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/metric"
 	"edged.dev/edge/edged/internal/scheduler"
 	"edged.dev/edge/hostfn"
 	"edged.dev/edge/wasmedge"
@@ -172,9 +173,9 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 	return w.thread.Call(instance, fn, env, stack)
 }
 
-// instance returns a started instance. ready says that it was found in that state, which takes no time worth a look at the
+// instance returns a started instance; one made the long way is counted for the function, which may be nil. ready says that it was found in that state, which takes no time worth a look at the
 // clock.
-func (w *worker) instance(app *App, env *hostfn.Env) (c *cell, ready bool, err error) {
+func (w *worker) instance(app *App, function *metric.Function, env *hostfn.Env) (c *cell, ready bool, err error) {
 	c, from, err := app.take(w)
 	if err != nil {
 		return nil, false, err
@@ -182,6 +183,7 @@ func (w *worker) instance(app *App, env *hostfn.Env) (c *cell, ready bool, err e
 	switch from {
 	case bare:
 		w.pool.hooks.ColdStart()
+		function.ColdStart()
 		if err = w.startUp(c, env); err == nil && !app.spec.Reuse {
 			err = c.program.capture(c.instance)
 		}
@@ -247,7 +249,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 	defer w.finish()
 	stop := context.AfterFunc(ctx, func() { w.kill(context.Cause(ctx)) })
 	defer stop()
-	c, _, err := w.instance(app, app.spec.Guest.NewEnv())
+	c, _, err := w.instance(app, nil, app.spec.Guest.NewEnv())
 	if err != nil {
 		return err
 	}
@@ -262,7 +264,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 
 // call runs the function of an invocation in an instance of its app.
 func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
-	c, ready, err := w.instance(fn.app, s.env)
+	c, ready, err := w.instance(fn.app, fn.Metric, s.env)
 	if err != nil {
 		return err
 	}
