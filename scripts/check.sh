@@ -36,11 +36,17 @@ generated() {
 	[ "$before" = "$after" ] || { echo 'go generate changed files; commit them'; return 1; }
 }
 
+# benchmarks checks the module of the benchmarks; its short tests start no server that would have to be built.
+benchmarks() {
+	cd bench && go vet ./... && go run "$GOLANGCI_LINT" run ./... && go mod tidy -diff && go test -short ./...
+}
+
 part format formatted
 part vet vetted
 part lint go run "$GOLANGCI_LINT" run ./...
 part tidy go mod tidy -diff
 part generated generated
+part benchmarks benchmarks
 if command -v shellcheck > /dev/null; then
 	part shellcheck shellcheck .ci/run scripts/*.sh
 else
