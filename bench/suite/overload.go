@@ -38,7 +38,7 @@ func (l *Lab) overload(ctx context.Context) (tables []*table, err error) {
 		title: fmt.Sprintf("B7: overload, fib(%d) with a deadline of 50 ms", n),
 		notes: []string{fmt.Sprintf("Requests come as a Poisson process on 1,000 connections, whether or not earlier ones were answered; latencies count from the time at which a request was to be "+
 			"sent. The capacity, %s requests/s, was measured before with 16 connections that wait for their answers. Latencies are of admitted requests; those that were turned away got 429.", thousands(capacity))},
-		columns: []string{"load:", "sent/s:", "answered/s:", "p50:", "p99:", "p99.9:", "max:", "in deadline:", "429:", "504:", "failed:", "p99 : p99 at 0.9:"},
+		columns: []string{"load:", "sent/s:", "answered/s:", "p50:", "p99:", "p99.9:", "max:", "in deadline:", "429:", "504:", "failed, unanswered:", "p99 : p99 at 0.9:"},
 	}
 	var base float64
 	for _, m := range []struct {
@@ -108,7 +108,7 @@ func tenantsTable(samples []*sample, rate float64) *table {
 		title: "B9: a quiet app beside a noisy one",
 		notes: []string{fmt.Sprintf("The quiet app gets %s requests/s of fib(22), a fifth of what the core can answer, as a Poisson process. The noisy one gets as many of fib(27) as 64 connections "+
 			"can send. Latencies of the quiet one count from the time at which a request was to be sent.", thousands(rate))},
-		columns: []string{"app", "load", "answered/s:", "p50:", "p99:", "p99.9:", "max:", "429:", "504:", "failed:", "answered/s : alone:"},
+		columns: []string{"app", "load", "answered/s:", "p50:", "p99:", "p99.9:", "max:", "429:", "504:", "failed, unanswered:", "answered/s : alone:"},
 	}
 	alone := pick(samples, "alone", "", "quiet")
 	for _, row := range [][2]string{{"quiet", "alone"}, {"quiet", "beside"}, {"noisy", "beside"}} {

@@ -20,9 +20,10 @@ type side struct {
 	server    *server.Server
 }
 
-// edged starts a daemon with these apps.
+// startEdged starts a daemon with these apps. They are deployed to one that may use all cores, because compiling takes a
+// while; what is measured is one that was started anew on the servers' core.
 func (l *Lab) startEdged(ctx context.Context, config string, apps ...string) (*side, error) {
-	home, err := l.home(config, l.serverCPUs)
+	home, err := l.home(config, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +31,12 @@ func (l *Lab) startEdged(ctx context.Context, config string, apps ...string) (*s
 	if err != nil {
 		return nil, err
 	}
-	if err := home.Deploy(ctx, apps...); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if err := errors.Join(home.Deploy(ctx, apps...), s.Close()); err != nil {
+		return nil, err
+	}
+	home.CPUs = l.serverCPUs
+	if s, err = home.Start(ctx); err != nil {
+		return nil, err
 	}
 	return &side{"edged", "fresh instance", s}, nil
 }
