@@ -18,7 +18,8 @@ type run struct {
 	address unix.Sockaddr
 	family  int
 	epoll   int
-	timer   int // a timerfd: epoll_wait alone counts in milliseconds
+	timer   int           // a timerfd: epoll_wait alone counts in milliseconds
+	armed   time.Duration // when the timer was last set to wake the loop
 	start   time.Time
 	now     time.Duration // since start, read once a turn
 	begin   time.Duration // of the counted time
@@ -327,6 +328,10 @@ func (r *run) timeout(until time.Duration) int {
 	if r.spin = wait < shortSleep; r.spin {
 		return 0
 	}
+	if r.armed == next {
+		return 100 // as below; the timer costs a system call, and closed streams need it once
+	}
+	r.armed = next
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait - shortSleep/2))}
 	if err := unix.TimerfdSettime(r.timer, 0, &spec, nil); err != nil {
 		return 0
