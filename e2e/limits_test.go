@@ -65,24 +65,29 @@ func metric(t *testing.T, d *daemon, name string) float64 {
 	return 0
 }
 
-// TestQueueFull occupies every worker and every place of the run queue.
+// TestQueueFull occupies the core and every place of its queue.
 func TestQueueFull(t *testing.T) {
-	d := startDaemon(t, "cores: 1\nlimits: {queue: 2}\n")
-	d.must(t, "deploy", app(t, "shop", innocent(t, 1), "limits: {timeout: 60s}"))
-	var requests []*held
-	for n := range 8 { // workers of one core
-		requests = append(requests, hold(t, d, "w"+strconv.Itoa(n)))
-	}
-	waiting := make(chan reply, 2)
-	for range 2 {
+	d := startDaemon(t, "cores: 1\nlimits: {queue: 2}\nscheduler: {preempt: off}\n")
+	d.must(t, "deploy", app(t, "shop", computing(t), "limits: {timeout: 4m}"))
+	ask := func(target, body string) chan reply {
+		answer := make(chan reply, 1)
 		go func() {
-			got, err := d.http().call(context.Background(), http.MethodGet, "/shop/which", nil)
+			got, err := d.http().call(context.Background(), http.MethodPost, target, []byte(body))
 			if err != nil {
 				got.body = []byte(err.Error())
 			}
-			waiting <- got
+			answer <- got
 		}()
+		return answer
 	}
+	computing := ask("/shop/await", "release")
+	eventually(t, "the core is taken", func() error {
+		if n := inFlight(t, d); n != 1 {
+			return fmt.Errorf("%d in flight", n)
+		}
+		return nil
+	})
+	waiting := []chan reply{ask("/shop/quick", ""), ask("/shop/quick", "")}
 	eventually(t, "two requests wait", func() error {
 		text := d.must(t, "status", "--json")
 		if !strings.Contains(strings.ReplaceAll(text, " ", ""), `"queue_length":2`) {
@@ -90,23 +95,18 @@ func TestQueueFull(t *testing.T) {
 		}
 		return nil
 	})
-	got := d.uds().must(t, http.MethodGet, "/shop/which", nil)
-	wantProblem(t, got, 429, "shop", "which", "wait already")
+	got := d.uds().must(t, http.MethodGet, "/shop/quick", nil)
+	wantProblem(t, got, 429, "shop", "quick", "wait already")
 	if got.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	if got := d.http().must(t, http.MethodGet, "/_edged/livez", nil); got.status != 200 {
 		t.Errorf("livez answers %d with a full queue", got.status)
 	}
-	// The guests poll the store for their release, so no worker is needed for that.
-	for _, h := range requests {
-		if got := h.release(t); got.status != 200 {
-			t.Errorf("held request: %d %s", got.status, got.body)
-		}
-	}
-	for range 2 {
-		if got := <-waiting; got.status != 200 || string(got.body) != "v1" {
-			t.Errorf("a request that waited: %d %s", got.status, got.body)
+	d.must(t, "kv", "set", "shop", "release", "now")
+	for _, answer := range append(waiting, computing) {
+		if got := <-answer; got.status != 200 {
+			t.Errorf("a request that was admitted: %d %s", got.status, got.body)
 		}
 	}
 	d.stop(t)

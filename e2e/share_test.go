@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestSlowAppLeavesRoom fills every place that an app can have with requests that do not end: other apps answer beside it.
+// TestSlowAppLeavesRoom fills every place that an app can have with requests that wait and do not end: other apps answer beside it.
 func TestSlowAppLeavesRoom(t *testing.T) {
 	d := startDaemon(t, "cores: 1\n")
 	module := innocent(t, 1)
@@ -17,7 +17,7 @@ func TestSlowAppLeavesRoom(t *testing.T) {
 	d.must(t, "deploy", app(t, "quick", module))
 	ctx, cancel := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
-	const calls, places = 40, 8 // requests, and how many of one app run at once on a core
+	const calls = 100
 	for n := range calls {
 		callers.Go(func() {
 			_, _ = d.clients[n%2].call(ctx, http.MethodPost, "/slow/hold", fmt.Appendf(nil, "%d", n)) // ends with the daemon
@@ -32,8 +32,8 @@ func TestSlowAppLeavesRoom(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &status); err != nil {
 			return err
 		}
-		if status.Running != places || status.Queued != calls-places {
-			return fmt.Errorf("%d run and %d wait", status.Running, status.Queued)
+		if status.Running+status.Queued != calls || status.Queued == 0 {
+			return fmt.Errorf("%d have begun and %d wait", status.Running, status.Queued)
 		}
 		return nil
 	})

@@ -43,4 +43,12 @@ EDGED_EXPORT(doze) {
   return edge_puts("slept");
 }
 
+// Computes until there is a key with the name that is the body.
+EDGED_EXPORT(await) {
+  char* key = edge_input(NULL);
+  char byte;
+  while (edged_kv_get(key, strlen(key), &byte, 1) < 0) rounds++;
+  return edge_puts("released");
+}
+
 EDGED_EXPORT(quick) { return edge_puts("quick"); }

@@ -139,6 +139,7 @@ func (d *Daemon) ready(version *app.Version, m *manifest.Manifest, program *pool
 	for name, function := range m.Functions {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{
 			Name: name, Entry: function.Entry, Deadline: function.Deadline, Metric: d.metrics.Function(m.App, name),
+			History: d.pool.History(m.App, name),
 		})
 	}
 	one.app = pool.NewApp(spec)
