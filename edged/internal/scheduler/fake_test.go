@@ -174,7 +174,7 @@ func (r *fakeRunner) look() bool {
 func (r *fakeRunner) leave(core Core) { r.exit(); core.Leave() }
 func (r *fakeRunner) back(core Core)  { core.Return(); r.enter() }
 
-func start(t testing.TB, options Options, run func(*fakeRunner, *invoke.Invocation, Core) invoke.Result) (*Scheduler, *fakeThreads) {
+func start(t testing.TB, options Options, run func(*fakeRunner, *invoke.Invocation, Core) invoke.Result) *Scheduler {
 	t.Helper()
 	if tt, ok := t.(*testing.T); ok {
 		testutil.NoLeaks(tt)
@@ -184,7 +184,7 @@ func start(t testing.TB, options Options, run func(*fakeRunner, *invoke.Invocati
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s, threads
+	return s
 }
 
 func invocation(id uint64, j *job, done func(*invoke.Invocation, invoke.Result)) *invoke.Invocation {

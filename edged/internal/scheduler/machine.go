@@ -160,19 +160,19 @@ func (m *machine) lengthen(t *task) {
 	t.turn = t.used
 }
 
-// choose returns which task a core runs next, and in whose queue it is: its own, or when it has none that of the core with
-// the most work, if that has worth of it at least. It takes nothing out, but keeps back what may not begin.
-func (m *machine) choose(c *core, worth time.Duration) (*task, *core) {
+// choose returns which task a core runs next: of its own queue, or when that is empty of the core with the most work, if
+// that has worth of it at least. It takes nothing out, but keeps back what may not begin.
+func (m *machine) choose(c *core, worth time.Duration) *task {
 	if t := m.first(c); t != nil {
-		return t, c
+		return t
 	}
 	for {
 		victim := m.victim(c, worth)
 		if victim == nil {
-			return nil, nil
+			return nil
 		}
 		if t := m.first(victim); t != nil {
-			return t, victim
+			return t
 		}
 	}
 }
@@ -252,7 +252,7 @@ func (m *machine) grant(now time.Duration, c *core, t *task) {
 // next is asked by a worker that has its core and no task: it returns the task to run, or nil when the worker is to wait.
 func (m *machine) next(now time.Duration, w *worker) *task {
 	c := w.core
-	t, _ := m.choose(c, 0)
+	t := m.choose(c, 0)
 	if t == nil {
 		c.holder = nil
 		m.rest(now, w)
@@ -271,7 +271,7 @@ func (m *machine) next(now time.Duration, w *worker) *task {
 
 // dispatch gives an idle core something to do if there is something, of another core only when there is worth of it.
 func (m *machine) dispatch(now time.Duration, c *core, worth time.Duration) {
-	t, _ := m.choose(c, worth)
+	t := m.choose(c, worth)
 	if t == nil {
 		return
 	}

@@ -129,8 +129,12 @@ func TestSchedules(t *testing.T) {
 		{
 			name: "an app with a queue behind one without",
 			calls: []at{
-				{0, call("n1", 5*ms).of("noisy")}, {0, call("n2", 5*ms).of("noisy")}, {0, call("n3", 5*ms).of("noisy")}, {0, call("n4", 5*ms).of("noisy")},
-				{6 * ms, call("q1", 5*ms).of("quiet")}, {12 * ms, call("q2", 5*ms).of("quiet")},
+				{0, call("n1", 5*ms).of("noisy")},
+				{0, call("n2", 5*ms).of("noisy")},
+				{0, call("n3", 5*ms).of("noisy")},
+				{0, call("n4", 5*ms).of("noisy")},
+				{6 * ms, call("q1", 5*ms).of("quiet")},
+				{12 * ms, call("q2", 5*ms).of("quiet")},
 			},
 			want: "0s@0 n1, 5ms@0 n2, 6ms@0 q1, 11ms@0 n2, 12ms@0 q2, 17ms@0 n2, 20ms@0 n3, 25ms@0 n4",
 		},

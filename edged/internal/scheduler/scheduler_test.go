@@ -19,7 +19,7 @@ func ignore(*invoke.Invocation, invoke.Result) {}
 func TestRefusals(t *testing.T) {
 	block := make(chan struct{})
 	var rejected [4]atomic.Int64
-	s, _ := start(t, Options{Cores: 1, Queue: 2, Preempt: Off, Rejected: func(r Rejection) { rejected[r].Add(1) }},
+	s := start(t, Options{Cores: 1, Queue: 2, Preempt: Off, Rejected: func(r Rejection) { rejected[r].Add(1) }},
 		func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { <-block; return invoke.Result{} })
 	j := &job{limit: 100}
 	if err := s.Submit(invocation(1, j, ignore)); err != nil {
@@ -76,7 +76,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 	var ran, clock atomic.Int64
 	begin := time.Now()
 	now := func() time.Time { return begin.Add(time.Duration(clock.Load())) }
-	s, _ := start(t, Options{Cores: 1, Preempt: Off, Now: now}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
+	s := start(t, Options{Cores: 1, Preempt: Off, Now: now}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
 		ran.Add(1)
 		<-block
 		return invoke.Result{}
@@ -106,7 +106,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 
 func TestDrainGivesUp(t *testing.T) {
 	block := make(chan struct{})
-	s, _ := start(t, Options{Cores: 1, Preempt: Off}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
+	s := start(t, Options{Cores: 1, Preempt: Off}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
 		<-block
 		return invoke.Result{}
 	})
@@ -134,7 +134,7 @@ func TestDrainGivesUp(t *testing.T) {
 // TestPreempts parks a guest for one that is due earlier, runs that on another thread, and lets the first one go on.
 func TestPreempts(t *testing.T) {
 	release := make(chan struct{})
-	s, _ := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
+	s := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
 		if inv.ID == 2 {
 			close(release)
 			return invoke.Result{}
@@ -175,7 +175,7 @@ func TestPreempts(t *testing.T) {
 func TestKilledWhileParked(t *testing.T) {
 	var victim atomic.Pointer[fakeRunner]
 	over := make(chan struct{})
-	s, _ := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
+	s := start(t, Options{Cores: 1}, func(r *fakeRunner, inv *invoke.Invocation, _ Core) invoke.Result {
 		if inv.ID == 1 {
 			victim.Store(r)
 			for !r.look() {
@@ -217,7 +217,7 @@ func TestModel(t *testing.T) {
 	} {
 		var answered, admitted, flushed, more atomic.Int64
 		options.Flush = func() { flushed.Add(1) }
-		s, _ := start(t, options, func(r *fakeRunner, inv *invoke.Invocation, core Core) invoke.Result {
+		s := start(t, options, func(r *fakeRunner, inv *invoke.Invocation, core Core) invoke.Result {
 			random := rand.New(rand.NewPCG(3, inv.ID))
 			r.mu.Lock()
 			r.doomed = false
@@ -291,7 +291,7 @@ func TestModel(t *testing.T) {
 
 // BenchmarkSubmit takes one invocation after the other from the submitter to a worker and back.
 func BenchmarkSubmit(b *testing.B) {
-	s, _ := start(b, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
+	s := start(b, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
 	done := make(chan struct{}, 1)
 	inv := invocation(1, &job{limit: 1}, func(*invoke.Invocation, invoke.Result) { done <- struct{}{} })
 	b.ReportAllocs()
@@ -307,7 +307,7 @@ func BenchmarkSubmit(b *testing.B) {
 func BenchmarkContention(b *testing.B) {
 	for _, submitters := range []int{1, 2, 4, 8} {
 		b.Run(fmt.Sprint(submitters), func(b *testing.B) {
-			s, _ := start(b, Options{Cores: 2, Queue: 1 << 20}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
+			s := start(b, Options{Cores: 2, Queue: 1 << 20}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
 			var group sync.WaitGroup
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -384,7 +384,7 @@ func (still) needThread()            {}
 
 // TestNoAllocations: an invocation that comes, runs and is answered allocates nothing in this package.
 func TestNoAllocations(t *testing.T) {
-	s, _ := start(t, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
+	s := start(t, Options{Cores: 1}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result { return invoke.Result{} })
 	done := make(chan struct{}, 1)
 	inv := invocation(1, &job{limit: 1}, func(*invoke.Invocation, invoke.Result) { done <- struct{}{} })
 	n := testing.AllocsPerRun(1000, func() {
