@@ -209,6 +209,10 @@ func (m *machine) take(now time.Duration, c *core, t *task) {
 	if from != c {
 		c.counted.Steals++
 		t.core = c
+		if t.state == returning {
+			from.blocked--
+			c.blocked++
+		}
 	}
 }
 

@@ -55,6 +55,11 @@ func TestSimulatedModel(t *testing.T) {
 			if ran == 0 || s.m.live != 0 || s.m.bound != 0 || s.m.waiting != 0 || s.m.load != 0 || s.m.active != 0 || len(s.m.keeping) != 0 {
 				t.Errorf("%d ran; at the end there is %+v", ran, s.m)
 			}
+			for _, c := range s.m.cores {
+				if c.blocked != 0 || c.holder != nil || c.successor != nil {
+					t.Errorf("at the end core %d is left as %+v", c.id, c)
+				}
+			}
 			for name, n := range s.m.tenants {
 				if n.live != 0 || n.off != 0 || n.blocked != 0 {
 					t.Errorf("at the end %s has %+v", name, n)
