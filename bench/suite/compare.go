@@ -116,7 +116,9 @@ func (l *Lab) hello(ctx context.Context) (tables []*table, err error) {
 	class := load.Class{Request: load.Request("/basic/hello", nil), Expect: []byte("hello, world\n")}
 	few := []string{"edged", peerGnet, peerPooled}
 	samples, err := l.compare(ctx, "b1", sides, []setup{
-		{"c=16", 16, class, nil, false}, {"c=1", 1, class, few, false}, {"c=64", 64, class, few, false},
+		{"c=16", 16, class, nil, false},
+		{"c=1", 1, class, few, false},
+		{"c=64", 64, class, few, false},
 		{"c=16, connecting", 16, class, append(few, peerNative), true},
 	})
 	if err != nil {
