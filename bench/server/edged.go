@@ -50,6 +50,9 @@ func (e *Edged) Admin() string { return filepath.Join(e.Dir, "admin.sock") }
 func (e *Edged) Run(ctx context.Context, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, e.Binary, args...) //nolint:gosec // what is measured is a parameter
 	out, err := command.Output()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrCommand, strings.Join(args, " "), context.Cause(ctx))
+	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return nil, fmt.Errorf("%w %s: %w: %s", ErrCommand, strings.Join(args, " "), err, exit.Stderr)
 	}

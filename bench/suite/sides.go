@@ -31,7 +31,13 @@ func (l *Lab) startEdged(ctx context.Context, config string, apps ...string) (*s
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(home.Deploy(ctx, apps...), s.Close()); err != nil {
+	patient, cancel := context.WithTimeout(ctx, l.patience())
+	defer cancel()
+	if err := home.Deploy(patient, apps...); err != nil {
+		s.Kill() // it may be compiling
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
 		return nil, err
 	}
 	home.CPUs = l.serverCPUs
