@@ -38,7 +38,8 @@ type Lab struct {
 	edged      string
 	serverCPUs []int
 	loadCPU    int
-	csv        *csv.Writer
+	csv        *csv.Writer // of the workload that runs; nil until there is something to write
+	sampled    bool        // csv has samples
 	file       *os.File
 	fleet      *server.Edged // see density
 }

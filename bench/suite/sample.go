@@ -2,6 +2,7 @@ package suite
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,11 +58,8 @@ func (s *sample) record() []string {
 	}
 }
 
-// begin opens the CSV file of a workload.
-func (l *Lab) begin(workload string) error {
-	if l.options.Results == "" {
-		return nil
-	}
+// create makes the CSV file of a workload and writes its first line.
+func (l *Lab) create(workload string, columns []string) error {
 	if err := os.MkdirAll(l.options.Results, 0o750); err != nil {
 		return err
 	}
@@ -70,28 +68,44 @@ func (l *Lab) begin(workload string) error {
 		return err
 	}
 	l.csv = csv.NewWriter(l.file)
-	return l.csv.Write(columns())
+	return l.csv.Write(columns)
 }
 
-// end closes it.
-func (l *Lab) end() error {
+// end closes the CSV file. A workload that kept no samples gets its tables there.
+func (l *Lab) end(workload string, tables []*table) error {
+	for _, t := range tables {
+		if l.options.Results == "" || (l.csv != nil && l.sampled) {
+			break
+		}
+		if l.csv == nil {
+			if err := l.create(workload, t.names()); err != nil {
+				return err
+			}
+		}
+		if err := l.csv.WriteAll(t.rows); err != nil {
+			return fmt.Errorf("write results: %w", err)
+		}
+	}
 	if l.csv == nil {
 		return nil
 	}
 	l.csv.Flush()
-	err := l.csv.Error()
-	l.csv = nil
-	if closed := l.file.Close(); err == nil {
-		err = closed
-	}
+	err := errors.Join(l.csv.Error(), l.file.Close())
+	l.csv, l.sampled = nil, false
 	return err
 }
 
-// keep writes samples to the CSV file.
+// keep writes samples to the CSV file of their workload.
 func (l *Lab) keep(samples []*sample) error {
 	for _, s := range samples {
-		if l.csv == nil {
+		if l.options.Results == "" {
 			return nil
+		}
+		if l.csv == nil {
+			if err := l.create(s.workload, columns()); err != nil {
+				return err
+			}
+			l.sampled = true
 		}
 		if err := l.csv.Write(s.record()); err != nil {
 			return fmt.Errorf("write results: %w", err)

@@ -58,11 +58,8 @@ func (l *Lab) Run(ctx context.Context, names ...string) error {
 }
 
 func (l *Lab) one(ctx context.Context, w Workload) error {
-	if err := l.begin(w.Name); err != nil {
-		return err
-	}
 	tables, err := w.run(l, ctx)
-	if err = errors.Join(err, l.end()); err != nil {
+	if err = errors.Join(err, l.end(w.Name, tables)); err != nil {
 		return err
 	}
 	for _, t := range tables {

@@ -17,6 +17,15 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
+// names are those of the columns, as they are shown.
+func (t *table) names() []string {
+	list := make([]string, len(t.columns))
+	for i, name := range t.columns {
+		list[i] = strings.TrimSuffix(name, ":")
+	}
+	return list
+}
+
 // write writes it as Markdown with columns padded, so that it can be read as text too.
 func (t *table) write(w io.Writer) error {
 	var b strings.Builder
@@ -25,9 +34,8 @@ func (t *table) write(w io.Writer) error {
 		fmt.Fprintf(&b, "%s\n\n", note)
 	}
 	width := make([]int, len(t.columns))
-	header := make([]string, len(t.columns))
-	for i, name := range t.columns {
-		header[i] = strings.TrimSuffix(name, ":")
+	header := t.names()
+	for i := range t.columns {
 		width[i] = len(header[i])
 		for _, row := range t.rows {
 			width[i] = max(width[i], len(row[i]))

@@ -75,6 +75,25 @@ func TestRecordFitsColumns(t *testing.T) {
 	}
 }
 
+func TestCSV(t *testing.T) {
+	l := &Lab{options: Options{Results: t.TempDir() + "/results"}}
+	if err := l.keep(rounds()); err != nil {
+		t.Fatal(err)
+	}
+	one := &table{columns: []string{"a", "b:"}, rows: [][]string{{"1", "2,000"}}}
+	for _, name := range []string{"w", "x"} { // w has samples, so its table is not in the file
+		if err := l.end(name, []*table{one}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(readText(l.options.Results+"/w.csv"), "\n"); got != 6 {
+		t.Errorf("%d lines behind the first for 6 samples", got)
+	}
+	if got := readText(l.options.Results + "/x.csv"); got != "a,b\n1,\"2,000\"" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestReadWrk(t *testing.T) {
 	const out = `Running 1s test
   Latency Distribution
