@@ -14,17 +14,30 @@ import (
 	"edged.dev/edge/edged/internal/metric"
 	"edged.dev/edge/edged/internal/pool"
 	"edged.dev/edge/edged/internal/scheduler"
+	"edged.dev/edge/edged/internal/trigger"
 )
 
-// submitter implements trigger.Submitter over the scheduler. An invocation whose version is retired between routing and
+// submitter implements trigger.Batcher over the scheduler. An invocation whose version is retired between routing and
 // admission is routed again, so that none is lost at the switch to a new version.
 type submitter Daemon
 
+var _ trigger.Batcher = (*submitter)(nil)
+
 // Submit implements trigger.Submitter.
-func (s *submitter) Submit(inv *invoke.Invocation) error {
+func (s *submitter) Submit(inv *invoke.Invocation) error { return s.submit(inv, s.scheduler.Submit) }
+
+// SubmitMore implements trigger.Batcher.
+func (s *submitter) SubmitMore(inv *invoke.Invocation) error {
+	return s.submit(inv, s.scheduler.SubmitMore)
+}
+
+// Flush implements trigger.Batcher.
+func (s *submitter) Flush() { s.scheduler.Flush() }
+
+func (s *submitter) submit(inv *invoke.Invocation, admit func(*invoke.Invocation) error) error {
 	d := (*Daemon)(s)
 	for {
-		err := d.scheduler.Submit(inv)
+		err := admit(inv)
 		if !errors.Is(err, scheduler.ErrRetired) {
 			return err
 		}

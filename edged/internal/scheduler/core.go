@@ -33,6 +33,7 @@ type worker struct {
 	// Used on its own thread only.
 	unflushed      int           // answers with More since the last flush
 	unflushedSince time.Duration // the first of them
+	yielded        time.Duration // when it passed through the Go scheduler last
 }
 
 // role is what a worker's thread does without a task.

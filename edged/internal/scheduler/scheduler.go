@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
@@ -27,6 +28,9 @@ type Scheduler struct {
 	machine *machine    // guarded by mu
 	quiet   *sync.Cond  // on mu: nothing is admitted that has not ended
 	toWake  *worker     // guarded by mu: to be woken by unlock
+	putOff  []*worker   // guarded by mu: to be woken by Flush
+	empty   []*worker   // guarded by mu: the other half of putOff, in use while Flush works it off
+	waits   atomic.Bool // there is something in putOff
 	slice   *time.Timer // guarded by mu: runs tick
 	slicing bool        // guarded by mu: it has been set
 	idle    *time.Timer // guarded by mu: runs shrink; nil until there is surplus
@@ -127,6 +131,9 @@ func (s *Scheduler) tick() {
 	s.mu.Lock()
 	s.slicing = false
 	s.machine.tick(s.now())
+	for _, w := range s.takePutOff() { // by somebody who has not called Flush within a slice
+		w.runner.Wake()
+	}
 	for _, c := range s.machine.cores {
 		flush = flush || c.unflushed
 		c.unflushed = false
@@ -161,7 +168,39 @@ func (s *Scheduler) shrink() {
 }
 
 // Submit implements trigger.Submitter. The invocation's target must be a [Job].
-func (s *Scheduler) Submit(inv *invoke.Invocation) error {
+func (s *Scheduler) Submit(inv *invoke.Invocation) error { return s.submit(inv, false) }
+
+// SubmitMore implements trigger.Batcher.
+func (s *Scheduler) SubmitMore(inv *invoke.Invocation) error { return s.submit(inv, true) }
+
+// Flush implements trigger.Batcher.
+func (s *Scheduler) Flush() {
+	if !s.waits.Load() {
+		return
+	}
+	s.mu.Lock()
+	list := s.takePutOff()
+	s.mu.Unlock()
+	for _, w := range list {
+		w.runner.Wake()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty == nil {
+		s.empty = list[:0]
+	}
+}
+
+// takePutOff takes out the workers whose waking has been put off. Called with mu held.
+func (s *Scheduler) takePutOff() []*worker {
+	list := s.putOff
+	s.putOff, s.empty = s.empty, nil
+	s.waits.Store(false)
+	return list
+}
+
+// submit admits an invocation; more says that Flush will be called soon, which then wakes whom this one needs.
+func (s *Scheduler) submit(inv *invoke.Invocation, more bool) error {
 	job, ok := inv.Target.(Job)
 	if !ok {
 		return &invoke.Error{Kind: invoke.ErrNotFound, Detail: "the invocation has no target"}
@@ -181,6 +220,10 @@ func (s *Scheduler) Submit(inv *invoke.Invocation) error {
 	a := s.arrival(inv, job, now)
 	s.mu.Lock()
 	refused := s.machine.arrive(now, &a)
+	if more && s.toWake != nil {
+		s.putOff, s.toWake = append(s.putOff, s.toWake), nil
+		s.waits.Store(true)
+	}
 	s.unlock()
 	if refused != nil {
 		job.Release()
@@ -230,6 +273,9 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	defer stop()
 	s.mu.Lock()
 	s.machine.drained = true
+	s.mu.Unlock()
+	s.Flush() // whoever was to do it may have been ended first
+	s.mu.Lock()
 	for s.machine.live > 0 && ctx.Err() == nil {
 		s.quiet.Wait()
 	}

@@ -71,6 +71,46 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestSubmitMore: no worker is woken for what comes together before Flush, and then one for all of it.
+func TestSubmitMore(t *testing.T) {
+	var ran atomic.Int64
+	s := start(t, Options{Cores: 1, WakeCost: time.Hour}, func(*fakeRunner, *invoke.Invocation, Core) invoke.Result {
+		ran.Add(1)
+		return invoke.Result{}
+	})
+	j := &job{limit: 99}
+	for round := range 100 {
+		answers := make(chan struct{}, 3)
+		done := func(*invoke.Invocation, invoke.Result) { answers <- struct{}{} }
+		for id := range 3 {
+			if err := s.SubmitMore(invocation(uint64(id), j, done)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.mu.Lock()
+		if len(s.putOff) > 1 {
+			t.Errorf("%d workers are to be woken for one core", len(s.putOff))
+		}
+		if round == 0 && ran.Load() != 0 {
+			t.Error("a worker that slept has not waited for Flush")
+		}
+		s.mu.Unlock()
+		s.Flush()
+		for range 3 {
+			<-answers
+		}
+	}
+	if err := s.SubmitMore(invocation(9, j, func(*invoke.Invocation, invoke.Result) {})); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Drain(t.Context()); err != nil { // nobody has called Flush
+		t.Error(err)
+	}
+	if n := ran.Load(); n != 301 {
+		t.Errorf("%d ran", n)
+	}
+}
+
 func TestDeadlineWhileWaiting(t *testing.T) {
 	block := make(chan struct{})
 	var ran, clock atomic.Int64
