@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// A long task that waits gets a twentieth (1/longShare) of a core that others would take all of, in slices of 1 ms: so
+	// A long task that waits gets a twentieth (1/longShare) of a core that others would take all of, in slices of 250 us: so
 	// one of twenty short calls meets one and waits for its end. Several get a twentieth each, up to longMost of them.
 	longShare = 20
 	longMost  = 5

@@ -42,7 +42,7 @@ type machine struct {
 	spares  int           // threads in the spares of all cores
 	least   int           // the fewest spares since surplus was last ended
 	drained bool          // nothing is admitted any more
-	stirred bool          // something waits for what time brings about: tick is to be called
+	pace    time.Duration // something waits for what time brings about: tick is to be called after that; 0: nothing does
 	closed  bool          // threads without a task end
 }
 
@@ -135,9 +135,7 @@ func (m *machine) enqueue(now time.Duration, c *core, t *task) {
 		m.dispatch(now, c, 0)
 		return
 	}
-	if c.running != nil {
-		m.stirred = true
-	}
+	m.watch(now, c)
 	if c.tasks.first() == t {
 		m.interrupt(now, c)
 	}
@@ -179,7 +177,7 @@ func (m *machine) choose(c *core, worth time.Duration) *task {
 
 // first returns the task of a core whose turn it is.
 func (m *machine) first(c *core) *task {
-	for !c.long.owed(m.options.Slice) {
+	for !c.long.owed(m.share()) {
 		t := c.tasks.first()
 		if t == nil {
 			break
@@ -199,8 +197,8 @@ func (m *machine) first(c *core) *task {
 func (m *machine) take(now time.Duration, c *core, t *task) {
 	from := t.core
 	if t.long {
-		if c.long.owed(m.options.Slice) {
-			c.long.shielded = now + m.options.Slice
+		if c.long.owed(m.share()) {
+			c.long.shielded = now + m.share()
 		}
 		from.long.remove(t)
 	} else {
@@ -222,7 +220,7 @@ func (m *machine) begin(now time.Duration, c *core, t *task) {
 	c.running, c.holder = t, t.worker
 	t.worker.role = holding
 	if c.waiting() {
-		m.stirred = true
+		m.watch(now, c)
 		m.spread(now, c)
 	}
 }
@@ -286,7 +284,7 @@ func (m *machine) dispatch(now time.Duration, c *core, worth time.Duration) {
 			return
 		}
 		if t = m.firstBound(c); t == nil {
-			m.stirred = true
+			m.stir(m.options.Slice)
 			return // until a thread has been made
 		}
 	}
@@ -384,7 +382,7 @@ func (m *machine) parked(now time.Duration, c *core) {
 	m.settle(now-m.options.WakeCost, c) // when it has woken its successor
 	c.running = nil
 	c.counted.Preemptions++
-	m.stirred = true
+	m.stir(calmSlices * m.options.Slice)
 	t.state = parked
 	t.tenant.off++
 	if t.long {
@@ -435,18 +433,18 @@ func (m *machine) back(now time.Duration, w *worker) bool {
 	t.state = returning
 	if t.long {
 		t.core.long.add(t, m.options.Slice)
-		m.stirred = true
+		m.watch(now, t.core)
 		return false
 	}
 	m.enqueue(now, t.core, t)
 	return false
 }
 
-// tick is told after a slice when stirred is set: it does what time alone brings about, and sets stirred when it is to be
-// told again after the next. What stirs between two ticks is reason enough for another, so that a timer is not set and
-// stopped with every invocation of a busy core.
+// tick is told when the time is over that pace says: it does what time alone brings about, and sets pace when it is to be told
+// again. What stirs between two ticks is reason enough for another, so that a timer is not set and stopped with every
+// invocation of a busy core.
 func (m *machine) tick(now time.Duration) {
-	m.stirred = false
+	m.pace = 0
 	for _, c := range m.cores {
 		m.settle(now, c)
 		switch {
@@ -454,11 +452,13 @@ func (m *machine) tick(now time.Duration) {
 			m.dispatch(now, c, worthWaking)
 		case c.successor != nil:
 			m.do.poke(c.holder)
-			m.stirred = true
 		case m.options.Preempt != Off && c.running != nil && m.expires(now, c):
 			m.preempt(c)
 		}
-		m.stirred = m.stirred || c.waiting()
+		if c.successor != nil || c.waiting() && c.running == nil {
+			m.stir(m.options.Slice)
+		}
+		m.watch(now, c)
 	}
 }
 

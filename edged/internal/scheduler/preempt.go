@@ -6,6 +6,51 @@ import "time"
 // best finished.
 const patience = 10
 
+const (
+	// calmSlices is after how many slices a core is looked at on which one short task follows the other: each of them ends by
+	// itself long before, and a timer costs Go some tens of microseconds. It is the longest that one which does not end is
+	// taken for short.
+	calmSlices = 4
+	// shareParts is into how many parts a slice is cut in which long tasks take their share of a core that others want: as
+	// long may one of those have to wait for it.
+	shareParts = 4
+)
+
+// share is how long a long task runs undisturbed in its share.
+func (m *machine) share() time.Duration { return m.options.Slice / shareParts }
+
+// stir has tick called after that time at the latest.
+func (m *machine) stir(after time.Duration) {
+	if m.pace == 0 || after < m.pace {
+		m.pace = after
+	}
+}
+
+// watch has tick called when the tasks that wait for a core may have a claim to it that nothing but time brings about.
+func (m *machine) watch(now time.Duration, c *core) {
+	r := c.running
+	if r == nil || !c.waiting() {
+		return
+	}
+	switch {
+	case r.long && now < c.long.shielded:
+		m.stir(c.long.shielded - now)
+	case r.long || !r.known || r.left() > m.options.Slice || m.anyIdle():
+		m.stir(m.options.Slice)
+	default:
+		m.stir(calmSlices * m.options.Slice)
+	}
+}
+
+func (m *machine) anyIdle() bool {
+	for _, c := range m.cores {
+		if c.idle() {
+			return true
+		}
+	}
+	return false
+}
+
 // beats reports whether the first task of a core's queue goes before the one that runs, so that it is worth an
 // interruption.
 func (m *machine) beats(now time.Duration, c *core) bool {
@@ -63,7 +108,7 @@ func (m *machine) preempt(c *core) {
 		return
 	}
 	r.state = preempting
-	m.stirred = true
+	m.stir(m.options.Slice)
 	c.successor, s.role = s, successor
 }
 
@@ -79,7 +124,7 @@ func (m *machine) expires(now time.Duration, c *core) bool {
 		return false
 	case r.long:
 		return c.tasks.len() > 0 || r.turnOver(longQuantum*m.options.Slice)
-	case c.long.owed(m.options.Slice):
+	case c.long.owed(m.share()):
 		return r.left() > nearlyDone
 	case m.options.Policy == FIFO:
 		return r.turnOver(m.options.Slice)

@@ -78,12 +78,13 @@ func TestSchedules(t *testing.T) {
 		{
 			name:  "an unknown one becomes long",
 			calls: []at{{0, call("new", 30*ms).expects(0)}, {15 * ms, call("late", 12*ms)}, {26 * ms, call("later", 20*ms).expects(100 * ms)}},
-			want:  "0s@0 new, 20ms@0 late, 32ms@0 later, 40ms@0 new, 41ms@0 later, 53ms@0 new",
+			want: "0s@0 new, 20ms@0 late, 25ms@0 new, 25.25ms@0 late, 30.25ms@0 new, 30.5ms@0 late, 32.5ms@0 later, 35.5ms@0 new, " +
+				"35.75ms@0 later, 39.75ms@0 new, 40ms@0 later, 45ms@0 new, 45.25ms@0 later, 50.25ms@0 new, 50.5ms@0 later, 53.5ms@0 new",
 		},
 		{
 			name:  "long ones take turns",
 			calls: []at{{0, call("a", 40*ms).expects(ms)}, {0, call("b", 14*ms).expects(ms)}},
-			want:  "0s@0 a, 2ms@0 b, 9ms@0 a, 14ms@0 b, 19ms@0 a, 24ms@0 b, 26ms@0 a",
+			want:  "0s@0 a, 4ms@0 b, 14ms@0 a, 19ms@0 b, 23ms@0 a",
 		},
 		{
 			name: "declared before due by its size",
@@ -155,7 +156,10 @@ func TestSchedules(t *testing.T) {
 			calls: []at{
 				{0, call("long", 10*ms).expects(ms)}, {3 * ms, call("a", 30*ms).within(time.Second)}, {3 * ms, call("b", 30*ms).within(time.Second)},
 			},
-			want: "0s@0 long, 3ms@0 a, 23ms@0 long, 24ms@0 a, 34ms@0 b, 44ms@0 long, 45ms@0 b, 65ms@0 long",
+			want: "0s@0 long, 3ms@0 a, 8ms@0 long, 8.25ms@0 a, 13.25ms@0 long, 13.5ms@0 a, 18.5ms@0 long, 18.75ms@0 a, 22.75ms@0 long, " +
+				"23ms@0 a, 28ms@0 long, 28.25ms@0 a, 33.25ms@0 long, 33.5ms@0 a, 34.5ms@0 b, 37.5ms@0 long, 37.75ms@0 b, 42.75ms@0 long, " +
+				"43ms@0 b, 47ms@0 long, 47.25ms@0 b, 52.25ms@0 long, 52.5ms@0 b, 57.5ms@0 long, 57.75ms@0 b, 61.75ms@0 long, 62ms@0 b, " +
+				"66ms@0 long",
 		},
 		{
 			name:    "fifo takes turns",

@@ -25,15 +25,15 @@ type Scheduler struct {
 	workers sync.WaitGroup
 
 	mu      sync.Mutex
-	machine *machine    // guarded by mu
-	quiet   *sync.Cond  // on mu: nothing is admitted that has not ended
-	toWake  *worker     // guarded by mu: to be woken by unlock
-	putOff  []*worker   // guarded by mu: to be woken by Flush
-	empty   []*worker   // guarded by mu: the other half of putOff, in use while Flush works it off
-	waits   atomic.Bool // there is something in putOff
-	slice   *time.Timer // guarded by mu: runs tick
-	slicing bool        // guarded by mu: it has been set
-	idle    *time.Timer // guarded by mu: runs shrink; nil until there is surplus
+	machine *machine      // guarded by mu
+	quiet   *sync.Cond    // on mu: nothing is admitted that has not ended
+	toWake  *worker       // guarded by mu: to be woken by unlock
+	putOff  []*worker     // guarded by mu: to be woken by Flush
+	empty   []*worker     // guarded by mu: the other half of putOff, in use while Flush works it off
+	waits   atomic.Bool   // there is something in putOff
+	slice   *timer        // guarded by mu: runs tick; nil before Start and after Close
+	slicing time.Duration // guarded by mu: to what it has been set; 0: it has not
+	idle    *time.Timer   // guarded by mu: runs shrink; nil until there is surplus
 }
 
 // New returns a scheduler without threads.
@@ -48,8 +48,13 @@ func New(options Options) *Scheduler {
 // Start makes the first threads. After a failure the caller closes the scheduler.
 func (s *Scheduler) Start(threads Threads) error {
 	s.threads = threads
+	slice, err := newTimer(s.tick)
+	if err != nil {
+		return err
+	}
 	first := s.options.Cores * s.options.MinThreads
 	s.mu.Lock()
+	s.slice = slice
 	s.machine.making += first
 	s.mu.Unlock()
 	for n := range first {
@@ -109,13 +114,9 @@ func (s *Scheduler) now() time.Duration { return s.options.Now().Sub(s.born) }
 // unlock ends what one event has set going: it sees to the timer, and wakes a thread without the lock, which the thread
 // will want at once.
 func (s *Scheduler) unlock() {
-	if s.machine.stirred && !s.slicing {
-		s.slicing = true
-		if s.slice == nil {
-			s.slice = time.AfterFunc(s.options.Slice, s.tick)
-		} else {
-			s.slice.Reset(s.options.Slice)
-		}
+	if pace := s.machine.pace; pace > 0 && s.slice != nil && (s.slicing == 0 || pace < s.slicing) {
+		s.slicing = pace
+		s.slice.set(pace)
 	}
 	w := s.toWake
 	s.toWake = nil
@@ -125,11 +126,11 @@ func (s *Scheduler) unlock() {
 	}
 }
 
-// tick is run by the slice timer.
+// tick is run by the timer of slices.
 func (s *Scheduler) tick() {
 	flush := false
 	s.mu.Lock()
-	s.slicing = false
+	s.slicing = 0
 	s.machine.tick(s.now())
 	for _, w := range s.takePutOff() { // by somebody who has not called Flush within a slice
 		w.runner.Wake()
@@ -303,11 +304,14 @@ func (s *Scheduler) Close() error {
 	s.maker.Wait()
 	s.workers.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, timer := range []*time.Timer{s.slice, s.idle} {
-		if timer != nil {
-			timer.Stop()
-		}
+	slice := s.slice
+	s.slice = nil
+	if s.idle != nil {
+		s.idle.Stop()
+	}
+	s.mu.Unlock()
+	if slice != nil {
+		slice.close()
 	}
 	return nil
 }

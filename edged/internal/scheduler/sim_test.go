@@ -19,7 +19,8 @@ type sim struct {
 	now    time.Duration
 	events simEvents
 	seq    int
-	ticks  bool
+	ticks  time.Duration // to what the timer has been set; 0: it has not
+	timers int
 	loose  bool // without check, for long plays
 	ids    uint64
 
@@ -143,13 +144,19 @@ func (s *sim) run(until time.Duration) {
 
 // settle sets the timer as the shell does.
 func (s *sim) settle() {
-	if s.m.stirred && !s.ticks {
-		s.ticks = true
-		s.after(s.m.options.Slice, func() {
-			s.ticks = false
-			s.m.tick(s.now)
-		})
+	pace := s.m.pace
+	if pace == 0 || s.ticks > 0 && s.ticks <= pace {
+		return
 	}
+	s.ticks = pace
+	s.timers++
+	number := s.timers
+	s.after(pace, func() {
+		if s.timers == number { // else it has been set anew
+			s.ticks = 0
+			s.m.tick(s.now)
+		}
+	})
 }
 
 // submit makes a call arrive at that time.

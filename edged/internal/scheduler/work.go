@@ -26,7 +26,9 @@ func (s *Scheduler) work(w *worker) {
 		now, waiting := t.since, &t.core.tasks.size
 		flush := w.unflushed > 0 && (t.expect > nearlyDone || now-w.unflushedSince > longestUnflushed)
 		t.core.unflushed = w.unflushed > 0 && !flush
-		s.machine.stirred = s.machine.stirred || t.core.unflushed
+		if t.core.unflushed {
+			s.machine.stir(s.options.Slice)
+		}
 		s.unlock()
 		if flush {
 			s.flush(w)

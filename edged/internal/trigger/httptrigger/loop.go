@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"edged.dev/edge/edged/internal/invoke"
+	"edged.dev/edge/edged/internal/osthread"
 )
 
 // readBytes is how much is read from a connection before the next one has its turn.
@@ -85,6 +86,7 @@ func (l *loop) accepts(fd int) error {
 
 // run serves until stop, then closes what is left.
 func (l *loop) run() {
+	osthread.LockPrompt() // the thread ends with the loop
 	for !l.ended {
 		if err := l.round(); err != nil {
 			l.server.opts.Logger.Error("event loop ended", "error", err)
