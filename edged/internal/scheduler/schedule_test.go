@@ -156,10 +156,10 @@ func TestSchedules(t *testing.T) {
 			calls: []at{
 				{0, call("long", 10*ms).expects(ms)}, {3 * ms, call("a", 30*ms).within(time.Second)}, {3 * ms, call("b", 30*ms).within(time.Second)},
 			},
-			want: "0s@0 long, 3ms@0 a, 8ms@0 long, 8.25ms@0 a, 13.25ms@0 long, 13.5ms@0 a, 18.5ms@0 long, 18.75ms@0 a, 22.75ms@0 long, " +
-				"23ms@0 a, 28ms@0 long, 28.25ms@0 a, 33.25ms@0 long, 33.5ms@0 a, 34.5ms@0 b, 37.5ms@0 long, 37.75ms@0 b, 42.75ms@0 long, " +
-				"43ms@0 b, 47ms@0 long, 47.25ms@0 b, 52.25ms@0 long, 52.5ms@0 b, 57.5ms@0 long, 57.75ms@0 b, 61.75ms@0 long, 62ms@0 b, " +
-				"66ms@0 long",
+			want: "0s@0 long, 4ms@0 a, 9ms@0 long, 9.25ms@0 a, 14.25ms@0 long, 14.5ms@0 a, 19.5ms@0 long, 19.75ms@0 a, 23.75ms@0 long, " +
+				"24ms@0 a, 29ms@0 long, 29.25ms@0 a, 34.25ms@0 long, 34.5ms@0 a, 35.5ms@0 b, 38.5ms@0 long, 38.75ms@0 b, 43.75ms@0 long, " +
+				"44ms@0 b, 48ms@0 long, 48.25ms@0 b, 53.25ms@0 long, 53.5ms@0 b, 58.5ms@0 long, 58.75ms@0 b, 62.75ms@0 long, 63ms@0 b, " +
+				"67ms@0 long",
 		},
 		{
 			name:    "fifo takes turns",

@@ -22,8 +22,9 @@ const (
 	softMultiple = 3
 	// A task is long when it has used budgetMultiple times its expectation and budgetFloor: three of ten are above the
 	// expectation by definition, few are at twice that.
+	// The floor is a slice of the kernel's: what that takes from a thread for others counts as the task's core time.
 	budgetMultiple = 2
-	budgetFloor    = time.Millisecond
+	budgetFloor    = 3 * time.Millisecond
 	// nearlyDone is what is left of a task that is not worth an interruption: a park and a resumption cost 30-40 us, and
 	// the estimate is no better than that.
 	nearlyDone = 100 * time.Microsecond
