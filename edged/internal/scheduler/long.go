@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -9,7 +10,7 @@ const (
 	// A long task that waits gets a twentieth (1/longShare) of a core that others would take all of, in slices of 250 us: so
 	// one of twenty short calls meets one and waits for its end. Several get a twentieth each, up to longMost of them.
 	longShare = 20
-	longMost  = 5
+	longMost  = 3
 	// longDebt is how much of what they took beyond their share counts against it: the end of a slice, not what they ran
 	// while nobody else wanted the core.
 	longDebt = 2 * time.Millisecond
@@ -20,8 +21,13 @@ const (
 
 // longClass is the tasks of a core that have used up their budget. They run when nothing else wants the core, one after
 // the other, and get a share when something always does.
+//
+// Half of the times the one that has had the least goes first: most tasks that are called long need only little more, above all
+// those from which the kernel took the core for a while. The other half of the times it is the one that has waited longest,
+// so that none waits for ever for what has come after it.
 type longClass struct {
-	tasks []*task
+	tasks []*task // the one that has waited longest first
+	turns uint    // how often one of them was taken
 	// credit is the core time that is due to them; it grows while they wait and others run.
 	credit time.Duration
 	// shielded is until when a long task runs in its share: others do not interrupt it before.
@@ -53,7 +59,19 @@ func (l *longClass) add(t *task, slice time.Duration) {
 	l.tasks = slices.Insert(l.tasks, 0, t)
 }
 
+// next returns the one that is to go on; nil when there is none.
+func (l *longClass) next() *task {
+	if len(l.tasks) == 0 {
+		return nil
+	}
+	if l.turns%2 == 0 {
+		return l.tasks[0]
+	}
+	return slices.MinFunc(l.tasks, func(a, b *task) int { return cmp.Compare(a.used, b.used) })
+}
+
 func (l *longClass) remove(t *task) {
+	l.turns++
 	i := slices.Index(l.tasks, t)
 	l.tasks = slices.Delete(l.tasks, i, i+1)
 }

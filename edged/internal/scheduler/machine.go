@@ -187,10 +187,7 @@ func (m *machine) first(c *core) *task {
 		}
 		m.keep(c, t)
 	}
-	if len(c.long.tasks) > 0 {
-		return c.long.tasks[0]
-	}
-	return nil
+	return c.long.next()
 }
 
 // take takes a task out of the queue where it waits, for core c.
@@ -299,10 +296,7 @@ func (m *machine) firstBound(c *core) *task {
 			return t
 		}
 	}
-	if len(c.long.tasks) > 0 {
-		return c.long.tasks[0]
-	}
-	return nil
+	return c.long.next()
 }
 
 // ended is told by a worker that its task has been answered. still is false when the task was asked to park, did, and was

@@ -84,7 +84,7 @@ func TestSchedules(t *testing.T) {
 		{
 			name:  "long ones take turns",
 			calls: []at{{0, call("a", 40*ms).expects(ms)}, {0, call("b", 14*ms).expects(ms)}},
-			want:  "0s@0 a, 4ms@0 b, 14ms@0 a, 19ms@0 b, 23ms@0 a",
+			want:  "0s@0 a, 4ms@0 b, 14ms@0 a, 19ms@0 a, 24ms@0 b, 28ms@0 a",
 		},
 		{
 			name: "declared before due by its size",
