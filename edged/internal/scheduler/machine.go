@@ -182,7 +182,7 @@ func (m *machine) first(c *core) *task {
 		if t == nil {
 			break
 		}
-		if t.state != ready || m.mayKeep(t.tenant) {
+		if t.state != ready || m.mayBegin(t) {
 			return t
 		}
 		m.keep(c, t)

@@ -95,7 +95,7 @@ func (m *machine) interrupt(now time.Duration, c *core) {
 // what to run when the park has taken effect.
 func (m *machine) preempt(c *core) {
 	r := c.running
-	if !m.mayKeep(r.tenant) {
+	if t := c.tasks.first(); !m.mayKeep(r.tenant) && (t == nil || t.tenant == r.tenant && !m.mayBegin(t)) {
 		return
 	}
 	s := m.spare(c)

@@ -108,6 +108,16 @@ func (m *machine) mayKeep(t *tenant) bool {
 	return t.off < shareOfFree*(m.maxThreads-m.bound)
 }
 
+// mayBegin reports whether a task may be bound to a thread. An app whose long ones are parked on all the threads that it may
+// have goes on with those that are known to be short: they give theirs back within a slice, unless they wait in the host.
+func (m *machine) mayBegin(t *task) bool {
+	if m.mayKeep(t.tenant) {
+		return true
+	}
+	brief := t.known && t.expect <= m.options.Slice
+	return brief && t.tenant.blocked < shareOfFree*(m.maxThreads-m.bound)
+}
+
 // keep takes a task that is not begun out of the order until its app keeps fewer threads.
 func (m *machine) keep(c *core, t *task) {
 	c.tasks.remove(t)
