@@ -181,15 +181,15 @@ func TestFlushLosesNothing(t *testing.T) {
 		})
 	}
 	asking.Wait()
+	for _, l := range s.loops { // first: they send on the queue
+		l.stop()
+	}
+	s.wg.Wait()
 	close(b.queue)
 	b.wg.Wait()
 	if most := b.most.Load(); most < 2 || most > loops*maxPutOff {
 		t.Errorf("%d invocations were held back at once, want 2 to %d for each loop", most, maxPutOff)
 	}
-	for _, l := range s.loops {
-		l.stop()
-	}
-	s.wg.Wait()
 	for _, l := range s.loops {
 		l.poller.close()
 	}
