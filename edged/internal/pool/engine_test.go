@@ -103,7 +103,7 @@ func open(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	world.pool = pool.New(world.engine, slog.New(slog.DiscardHandler), pool.Hooks{})
+	world.pool = pool.Open(world.engine, pool.Options{Logger: slog.New(slog.DiscardHandler), MemoryBytes: 4 << 30})
 	world.scheduler = scheduler.New(scheduler.Options{Cores: workers})
 	return world.scheduler.Start(world.pool)
 }

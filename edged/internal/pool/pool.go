@@ -14,11 +14,11 @@ import (
 	"edged.dev/edge/wasmedge"
 )
 
-// Options configures [Open]. Only Logger is required.
+// Options configures [Open]. Logger and MemoryBytes are required.
 type Options struct {
 	Logger *slog.Logger
 	Hooks  Hooks
-	// MemoryBytes bounds the linear memories of all instances together; default: half of the machine's memory.
+	// MemoryBytes bounds the linear memories of all instances together.
 	MemoryBytes int64
 	// CPUs are the processors of the cores 0 and up, as sched_setaffinity(2) numbers them. Default: those that this process
 	// may use. Workers of a core that it does not list are not bound.
@@ -54,11 +54,6 @@ type target struct {
 	function invoke.FunctionName
 }
 
-// New is [Open] with the defaults for all other options.
-func New(engine *wasmedge.Engine, logger *slog.Logger, hooks Hooks) *Pool {
-	return Open(engine, Options{Logger: logger, Hooks: hooks})
-}
-
 // Open returns a pool over the engine.
 func Open(engine *wasmedge.Engine, options Options) *Pool {
 	p := &Pool{
@@ -73,9 +68,6 @@ func Open(engine *wasmedge.Engine, options Options) *Pool {
 	}
 	if p.cpus == nil {
 		p.cpus = usableCPUs()
-	}
-	if p.memory.limit <= 0 {
-		p.memory.limit = halfOfMachine()
 	}
 	p.watch.base, p.watch.workers = time.Now(), make(map[*worker]struct{})
 	p.watch.armed.Store(never)
@@ -103,15 +95,6 @@ func usableCPUs() []int {
 		}
 	}
 	return cpus
-}
-
-// halfOfMachine returns half of the machine's memory in bytes.
-func halfOfMachine() int64 {
-	var machine unix.Sysinfo_t
-	if err := unix.Sysinfo(&machine); err != nil {
-		return 1 << 30 // sysinfo(2) fails for a bad address only
-	}
-	return int64(uint64(machine.Totalram) * uint64(machine.Unit) / 2) //nolint:unconvert // 32 bits on some machines
 }
 
 var _ scheduler.Threads = (*Pool)(nil)
