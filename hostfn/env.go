@@ -17,6 +17,9 @@ type Request interface {
 	Meta(key string) (string, bool)
 	// Headers yields every header field in the order it came, until yield returns false.
 	Headers(yield func(name, value string) bool)
+	// Origin returns what the host knows the invocation by. It is handed back, unseen, with what the guest starts: changes of
+	// keys and calls.
+	Origin() any
 	// Body returns the whole body. It is not changed while the invocation runs.
 	Body() []byte
 }

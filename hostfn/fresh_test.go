@@ -166,5 +166,7 @@ func (*bodyRequest) Meta(string) (string, bool) { return "", false }
 // Headers implements Request.
 func (*bodyRequest) Headers(func(name, value string) bool) {}
 
+func (*bodyRequest) Origin() any { return nil }
+
 // Body implements Request.
 func (r *bodyRequest) Body() []byte { return r.body }

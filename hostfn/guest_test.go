@@ -175,6 +175,8 @@ func (r request) Meta(key string) (string, bool) {
 	return v, ok
 }
 
+func (r request) Origin() any { return nil }
+
 func (r request) Headers(yield func(name, value string) bool) {
 	for _, h := range r.headers {
 		if !yield(h.Name, h.Value) {

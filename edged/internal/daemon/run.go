@@ -268,6 +268,9 @@ func (runRequest) Meta(string) (string, bool) { return "", false }
 // Headers implements hostfn.Request.
 func (runRequest) Headers(func(name, value string) bool) {}
 
+// Origin implements hostfn.Request: there is no invocation.
+func (runRequest) Origin() any { return nil }
+
 // Body implements hostfn.Request.
 func (r runRequest) Body() []byte { return r }
 

@@ -110,7 +110,8 @@ type Invocation struct {
 	Request  Request
 	// Deadline is when the caller no longer wants the answer (X-Edged-Deadline-Ms); zero when it did not say. The guest is killed at the earlier of this and the app's timeout.
 	Deadline time.Time
-	Depth    int // how many invocations in a row led to this one; 0 for one from outside
+	Cause    Cause
+	Event    *Event // the change that started it; nil for other sources
 	Stamps   Stamps
 	// Target is the deployed function to run. The router sets it; it is opaque to triggers.
 	Target Target

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"strconv"
 	"strings"
 
 	"edged.dev/edge/edged/internal/invoke"
@@ -41,6 +42,8 @@ func (r *request) Meta(key string) (string, bool) {
 		return string(r.inv.App), true
 	case "function":
 		return string(r.inv.Function), true
+	case "key", "event_id", "attempt":
+		return event(r.inv.Event, key)
 	}
 	if name, ok := strings.CutPrefix(key, "header:"); ok {
 		return r.header(name)
@@ -51,6 +54,23 @@ func (r *request) Meta(key string) (string, bool) {
 	}
 	return "", false
 }
+
+// event returns what is known of the change that started an invocation; nothing when none did.
+func event(e *invoke.Event, key string) (string, bool) {
+	switch {
+	case e == nil:
+		return "", false
+	case key == "key":
+		return e.Key, true
+	case key == "event_id":
+		return e.ID, true
+	default:
+		return strconv.Itoa(e.Attempt), true
+	}
+}
+
+// Origin implements hostfn.Request.
+func (r *request) Origin() any { return r.inv }
 
 // header joins the values of all fields of that name, as RFC 9110 (5.3) allows.
 func (r *request) header(name string) (string, bool) {

@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	deep := invocation(9, j, ignore)
-	deep.Depth = invoke.MaxDepth + 1
+	deep.Cause.Depth = invoke.MaxDepth + 1
 	for name, test := range map[string]struct {
 		inv  *invoke.Invocation
 		want error

@@ -1,0 +1,53 @@
+package invoke
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+func TestTrailKeepsTheLast(t *testing.T) {
+	inv := &Invocation{App: "a", Function: "f0"}
+	for n := range 40 {
+		inv = &Invocation{App: "a", Function: FunctionName(fmt.Sprintf("f%d", n+1)), Cause: inv.Next()}
+	}
+	if inv.Cause.Depth != 40 || len(inv.Cause.Trail) != MaxTrail {
+		t.Fatalf("depth %d, trail %q", inv.Cause.Depth, inv.Cause.Trail)
+	}
+	if first, last := inv.Cause.Trail[0], inv.Cause.Trail[MaxTrail-1]; first != "a/f24" || last != "a/f39" {
+		t.Errorf("trail from %s to %s, want a/f24 to a/f39", first, last)
+	}
+}
+
+// TestTrailsAreApart has two invocations continue the same trail: neither may write over the other's.
+func TestTrailsAreApart(t *testing.T) {
+	parent := &Invocation{App: "a", Function: "f"}
+	one := &Invocation{App: "a", Function: "one", Cause: parent.Next()}
+	two := &Invocation{App: "a", Function: "two", Cause: parent.Next()}
+	first := one.Next()
+	second := two.Next()
+	if !slices.Equal(first.Trail, []string{"a/f", "a/one"}) || !slices.Equal(second.Trail, []string{"a/f", "a/two"}) {
+		t.Errorf("trails %q and %q", first.Trail, second.Trail)
+	}
+}
+
+func TestGraph(t *testing.T) {
+	g := NewGraph()
+	g.Add()
+	g.End(nil)
+	select {
+	case <-g.Over():
+		t.Fatal("over while a part is pending")
+	default:
+	}
+	cause := errors.New("broken")
+	g.End(cause)
+	<-g.Over()
+	if !errors.Is(g.Err(), cause) {
+		t.Errorf("error %v, want %v", g.Err(), cause)
+	}
+	var nobody *Graph
+	nobody.Add()
+	nobody.End(cause)
+}
