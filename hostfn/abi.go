@@ -73,6 +73,8 @@ var storeResults = []struct {
 	{kvstore.ErrTooManyWaiters, Limit},
 	{kvstore.ErrTooManyLocks, Limit},
 	{kvstore.ErrFull, Limit},
+	{kvstore.ErrBacklog, Limit},
+	{ErrDenied, Denied},
 	{context.DeadlineExceeded, TimedOut},
 	{context.Canceled, Cancelled},
 }

@@ -91,6 +91,7 @@ type AppOptions struct {
 	Name    string
 	ABI     ABI
 	Space   Space             // nil: no key-value store, every kv function answers Denied
+	SpaceOf func(any) Space   // Space as the invocation with this Request.Origin may use it; nil: as it is
 	Config  map[string]string // what config_get answers
 	Secrets map[string]string // what secret_get answers
 	Dirs    []Dir

@@ -50,6 +50,8 @@ type Env struct {
 	core Core // nil: what waits keeps it
 	on   bool // between Begin and Finish
 
+	reach Space // the app's space as this invocation may use it; nil until it is asked for
+
 	fn     string           // the host function that runs, for errors
 	mem    []byte           // the guest's memory while a host function runs, else nil
 	caller *wasmedge.Caller // while a host function runs, else nil
@@ -80,6 +82,7 @@ func (a *App) NewEnv() *Env {
 func (e *Env) Begin(ctx context.Context, r Request) {
 	e.files.closeAll()
 	e.ctx, e.req, e.core, e.on = ctx, r, nil, true
+	e.reach = nil
 	e.fn = ""
 	e.leave() // a host function that panicked has not
 	e.input, e.inputAt = nil, 0
@@ -138,6 +141,7 @@ func (e *Env) Finish(callErr error) Output {
 	out.Body, out.Streamed = e.response.body, e.response.streamed
 	// An Env may rest for long: what it has of the request, and buffers that are large, need not rest with it.
 	e.req, e.input, e.ctx, e.core, e.response.hook = nil, nil, context.Background(), nil, nil
+	e.reach = nil
 	e.results, e.scratch = keep(e.results), keep(e.scratch)
 	return out
 }

@@ -65,10 +65,10 @@ func kvGet(e *Env, p []uint64) (Result, error) {
 	if _, err := e.bytes("buf", p[2], p[3]); err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
-	value, err := e.app.Space.Get(key, e.scratch[:0])
+	value, err := e.space().Get(key, e.scratch[:0])
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -88,12 +88,12 @@ func kvSet(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
 	ctx := e.patient()
 	defer ctx.back()
-	return e.result(e.app.Space.Set(ctx, key, value)), nil
+	return e.result(e.space().Set(ctx, key, value)), nil
 }
 
 // kvDelete removes a key.
@@ -104,12 +104,12 @@ func kvDelete(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
 	ctx := e.patient()
 	defer ctx.back()
-	existed, err := e.app.Space.Delete(ctx, key)
+	existed, err := e.space().Delete(ctx, key)
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -136,12 +136,12 @@ func kvCas(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
 	ctx := e.patient()
 	defer ctx.back()
-	return e.result(e.app.Space.CompareAndSwap(ctx, key, old, value)), nil
+	return e.result(e.space().CompareAndSwap(ctx, key, old, value)), nil
 }
 
 // optional returns a copy of a value that may be absent: nil for the length -1, never nil for an empty value.
@@ -169,13 +169,13 @@ func kvLock(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
 	ttl := time.Duration(min(int64(p[2]), maxLockTTL)) * time.Millisecond
 	ctx := e.patient()
 	defer ctx.back()
-	token, err := e.app.Space.Lock(ctx, key, ttl)
+	token, err := e.space().Lock(ctx, key, ttl)
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -191,10 +191,10 @@ func kvUnlock(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
-	return e.result(e.app.Space.Unlock(key, p[2])), nil
+	return e.result(e.space().Unlock(key, p[2])), nil
 }
 
 // The operations of kv_batch.
@@ -243,7 +243,7 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 		return 0, err
 	}
 	switch {
-	case e.app.Space == nil:
+	case e.space() == nil:
 		return Denied, nil
 	case len(raw) == 0:
 		return e.give(p[2], p[3], e.results)
@@ -259,7 +259,7 @@ func kvBatch(e *Env, p []uint64) (Result, error) {
 	}
 	ctx := e.patient()
 	defer ctx.back()
-	results, err := e.app.Space.Apply(ctx, ops)
+	results, err := e.space().Apply(ctx, ops)
 	if err != nil {
 		return e.result(err), nil
 	}
@@ -297,7 +297,7 @@ func (e *Env) resultsFit(ops []kvstore.Op) bool {
 		size, known := stored[string(op.Key)]
 		if !known {
 			// An error shows again, and counts, when the batch runs.
-			e.scratch, _ = e.app.Space.Get(op.Key, e.scratch[:0])
+			e.scratch, _ = e.space().Get(op.Key, e.scratch[:0])
 			size = max(written[string(op.Key)], len(e.scratch))
 			stored[string(op.Key)] = size
 		}

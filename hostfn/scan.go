@@ -78,7 +78,7 @@ func kvScan(e *Env, p []uint64) (Result, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.app.Space == nil {
+	if e.space() == nil {
 		return Denied, nil
 	}
 	id, check := binary.LittleEndian.Uint64(cursor), binary.LittleEndian.Uint64(cursor[8:])
@@ -116,11 +116,15 @@ func (e *Env) fill(buf, prefix, after []byte) (page, error) {
 	var got page
 	var over error
 	steps := 0
-	err := e.app.Space.Scan(prefix, after, func(key, value []byte) bool {
+	space, reads := unfiltered(e.space())
+	err := space.Scan(prefix, after, func(key, value []byte) bool {
 		if steps++; steps%scanLook == 0 {
 			if over = e.over(); over != nil {
 				return false
 			}
+		}
+		if reads != nil && !reads(key) {
+			return true
 		}
 		size := 8 + len(key) + len(value)
 		if size > len(buf)-got.used {

@@ -20,6 +20,8 @@ var (
 	// ErrFull is returned when the disk, a quota, a file size limit or Options.MemoryBytes refused a write. Nothing was applied; the system's
 	// errno is wrapped too. Reads keep working, and so do writes once there is space.
 	ErrFull = errors.New("no space for the key-value store: free some space or raise the quota, then retry")
+	// ErrBacklog matches every *BacklogError.
+	ErrBacklog = errors.New("too many events wait")
 	// ErrFailed is returned to writers after the disk failed in the middle of a commit, or bbolt panicked in one. What the
 	// failed group wrote may or may not be there after a reopen. Reads keep working.
 	ErrFailed = errors.New("key-value store stopped writing after a failed commit: check the disk, then restart the daemon")
@@ -97,3 +99,18 @@ func (e *OpError) Error() string { return fmt.Sprintf("operation %d: %v", e.Inde
 
 // Unwrap returns the cause, for example ErrConflict.
 func (e *OpError) Unwrap() error { return e.Err }
+
+// BacklogError says that a write was refused because it would have made one more event for a rule that has as many as it may.
+// Nothing was applied. It matches ErrBacklog.
+type BacklogError struct {
+	Rule  string
+	Limit int64
+}
+
+// Error names the rule and its limit and says what helps.
+func (e *BacklogError) Error() string {
+	return fmt.Sprintf("too many events wait: %s has %d, its limit; retry when its function has worked some off, and see 'edged trigger ls'", e.Rule, e.Limit)
+}
+
+// Is makes errors.Is(err, ErrBacklog) hold.
+func (e *BacklogError) Is(target error) bool { return target == ErrBacklog }
