@@ -93,5 +93,11 @@ func (g *group) shrinks() bool {
 			return false
 		}
 	}
+	for i := range g.settled {
+		if !g.settled[i].shrinks() {
+			return false
+		}
+		some = true
+	}
 	return some
 }

@@ -8,13 +8,14 @@ import (
 
 // logEntry is one accepted write of a Batched space, flushed as a whole.
 type logEntry struct {
-	changes []change
-	seq     uint64
-	weight  int64
+	changes    []change
+	deliveries []*Delivery
+	seq        uint64
+	weight     int64
 }
 
 // writeBuffered evaluates and accepts a write of a Batched or Memory space. The caller holds classMu for reading.
-func (sp *Space) writeBuffered(ctx context.Context, ops []op, weight int64) ([]OpResult, error) {
+func (sp *Space) writeBuffered(ctx context.Context, ops []op, weight int64, by author) ([]OpResult, error) {
 	c := sp.store.commit
 	batched := sp.Durability() == Batched
 	if batched {
@@ -26,7 +27,7 @@ func (sp *Space) writeBuffered(ctx context.Context, ops []op, weight int64) ([]O
 			return nil, err
 		}
 	}
-	results, logged, err := sp.accept(ops, weight, batched)
+	results, logged, err := sp.accept(ops, weight, batched, by)
 	if !batched {
 		return results, err
 	}
@@ -40,7 +41,7 @@ func (sp *Space) writeBuffered(ctx context.Context, ops []op, weight int64) ([]O
 
 // accept evaluates ops against table and file and makes the effects visible, in one step. logged says that a log entry now
 // accounts for weight.
-func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResult, logged bool, err error) {
+func (sp *Space) accept(ops []op, weight int64, batched bool, by author) (results []OpResult, logged bool, err error) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.store.closing.Load() {
@@ -50,7 +51,8 @@ func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResul
 	if batched {
 		base = sp.findOver
 	}
-	changes, results, err := sp.evaluate(ops, base, sp.watches.any())
+	rules := sp.rules.Load()
+	changes, results, err := sp.evaluate(ops, base, sp.watches.any() || rules.wantsFresh())
 	if err != nil || len(changes) == 0 {
 		return results, false, err
 	}
@@ -58,6 +60,10 @@ func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResul
 		if err := sp.fits(changes); err != nil {
 			return nil, false, err
 		}
+	}
+	deliveries, err := rules.match(sp, changes, by)
+	if err != nil {
+		return nil, false, err
 	}
 	sp.seq++
 	for _, ch := range changes {
@@ -68,9 +74,10 @@ func (sp *Space) accept(ops []op, weight int64, batched bool) (results []OpResul
 		sp.table.put(entry{key: ch.key, rec: ch.rec, seq: sp.seq})
 	}
 	if batched {
-		sp.log = append(sp.log, logEntry{changes: changes, seq: sp.seq, weight: weight})
+		sp.log = append(sp.log, logEntry{changes: changes, deliveries: deliveries, seq: sp.seq, weight: weight})
 	}
 	sp.watches.publish(sp, changes) // under mu: events are in the order of acceptance
+	sp.store.outbox.publish(deliveries)
 	return results, batched, nil
 }
 
@@ -130,6 +137,7 @@ func (sp *Space) pendingFlush(budget int64) (f flush, ok bool) {
 			break
 		}
 		f.changes = append(f.changes, e.changes...)
+		f.deliveries = append(f.deliveries, e.deliveries...)
 		f.entries++
 		f.upto, f.weight = e.seq, f.weight+e.weight
 	}

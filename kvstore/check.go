@@ -315,7 +315,7 @@ func (c *fileCheck) leaf(p *page, low, high []byte) error {
 
 // space walks one bucket, which is either inline in the value at off or a tree of its own.
 func (c *fileCheck) space(p *page, bucket []byte, off, size int) error {
-	name, ok := spaceOfBucket(bucket)
+	name, ok := sealOfBucket(bucket)
 	if !ok {
 		return damaged("page %d: bucket %q is not one of ours", p.id, bucket)
 	}

@@ -30,38 +30,43 @@ type request struct {
 	sp     *Space
 	ops    []op
 	weight int64
+	by     author
 	admin  func(*bbolt.Tx) error // instead of sp and ops: a change of the file itself
 
 	state atomic.Int32
 	done  chan struct{} // closed by the committer when the fields below are set
 
-	changes []change
-	results []OpResult
-	err     error // the request's own, else the commit's
+	changes    []change
+	deliveries []*Delivery
+	results    []OpResult
+	err        error // the request's own, else the commit's
 }
 
 // flush is the oldest part of a Batched space's log.
 type flush struct {
-	sp      *Space
-	changes []change
-	entries int
-	upto    uint64
-	weight  int64
+	sp         *Space
+	changes    []change
+	deliveries []*Delivery
+	entries    int
+	upto       uint64
+	weight     int64
 }
 
 // group is what one transaction commits.
 type group struct {
 	reqs    []*request
 	flushes []flush
+	settled []settlement
 }
 
-func (g *group) parts() int { return len(g.reqs) + len(g.flushes) }
+func (g *group) parts() int { return len(g.reqs) + len(g.flushes) + min(len(g.settled), 1) }
 
 // changeSet is the committed effect of one request or flush on its space, in order.
 type changeSet struct {
-	sp       *Space
-	changes  []change
-	accepted bool // a flush: watchers saw it when it was accepted
+	sp         *Space
+	changes    []change
+	deliveries []*Delivery
+	accepted   bool // a flush: watchers saw it when it was accepted
 }
 
 // committer owns the write transactions. One goroutine runs it.
@@ -72,6 +77,7 @@ type committer struct {
 	wake    chan struct{}       // capacity 1: "look again"
 	stopped chan struct{}       // closed when the goroutine has ended
 	ballast *ballast            // only its goroutine uses it
+	deaths  map[*backlog]int64  // only its goroutine uses it; by how much a transaction changes dead letters
 
 	failed   atomic.Pointer[error] // set once: why the store does not write any more
 	flushErr atomic.Pointer[error] // of the last flush; nil when it succeeded
@@ -81,13 +87,16 @@ type committer struct {
 	dirty    []*Space   // guarded by mu; spaces with a log, each once
 	due      time.Time  // guarded by mu; when dirty spaces are flushed at the latest
 	stopping bool       // guarded by mu
+
+	settled    []settlement // guarded by mu; to be written along with the next commit
+	settledDue time.Time    // guarded by mu; when they are written at the latest
 }
 
 func newCommitter(s *Store) *committer {
 	return &committer{
 		store: s, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		room: semaphore.NewWeighted(s.opts.QueueBytes), backlog: semaphore.NewWeighted(s.opts.QueueBytes),
-		ballast: newBallast(s.path),
+		ballast: newBallast(s.path), deaths: make(map[*backlog]int64),
 	}
 }
 
@@ -171,6 +180,47 @@ func (c *committer) markDirty(sp *Space) {
 	}
 }
 
+// note takes what has become of a delivery, to be written along with the next commit, or when BatchDelay is over.
+func (c *committer) note(s settlement) {
+	c.mu.Lock()
+	first := len(c.settled) == 0
+	if first {
+		c.settledDue = time.Now().Add(c.store.opts.BatchDelay)
+	}
+	c.settled = append(c.settled, s)
+	c.mu.Unlock()
+	if first {
+		c.poke()
+	}
+}
+
+// takeSettled moves notes into g when something else is committed, or when they are due, and returns how long they are not. The caller
+// holds mu.
+func (c *committer) takeSettled(g *group, now time.Time, along bool) (wait time.Duration) {
+	if len(c.settled) == 0 {
+		return 0
+	}
+	if !along && now.Before(c.settledDue) {
+		return c.settledDue.Sub(now)
+	}
+	n := min(len(c.settled), settledGroup)
+	g.settled = c.settled[:n:n]
+	c.settled = c.settled[n:]
+	c.settledDue = now // the rest does not wait any longer
+	return 0
+}
+
+// unsettle puts notes back that could not be written. When the store closes they are given up: what they are of will be delivered again.
+func (c *committer) unsettle(list []settlement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
+		return
+	}
+	c.settled = append(list, c.settled...)
+	c.settledDue = time.Now().Add(flushRetry)
+}
+
 func (c *committer) forget(sp *Space) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,9 +293,13 @@ func (c *committer) next() (g *group, wait time.Duration, end bool) {
 		}
 		wait = c.due.Sub(now)
 	}
-	end = c.stopping && (len(c.dirty) == 0 || failing)
+	along := len(dirty) > 0 || c.stopping || len(g.reqs) > 0
+	if rest := c.takeSettled(g, now, along); rest > 0 && (wait <= 0 || rest < wait) {
+		wait = rest
+	}
+	end = c.stopping && (len(c.dirty) == 0 || failing) && len(c.settled) == 0
 	c.mu.Unlock()
-	if end && len(g.reqs) == 0 {
+	if end && g.parts() == 0 {
 		return g, 0, true
 	}
 	for _, sp := range dirty { // without mu: Space.mu is the outer lock
@@ -296,6 +350,10 @@ func (c *committer) process(g *group) {
 			one := &group{flushes: []flush{f}}
 			c.finish(one, c.commitOne(one))
 		}
+		if len(g.settled) > 0 {
+			one := &group{settled: g.settled}
+			c.finish(one, c.commitOne(one))
+		}
 		return
 	}
 	if errors.Is(err, ErrFull) {
@@ -337,9 +395,13 @@ func (c *committer) finish(g *group, err error) {
 	if len(spaces) > 0 {
 		c.settle(err, spaces)
 	}
+	if err != nil && len(g.settled) > 0 {
+		c.unsettle(g.settled)
+	}
 	for _, r := range g.reqs {
 		if err != nil {
 			r.err, r.results = err, nil
+			release(r.deliveries)
 		}
 		close(r.done)
 	}
@@ -369,16 +431,22 @@ func (c *committer) settle(err error, spaces []*Space) {
 	}
 }
 
-// beforeCommit is called with everything the transaction is about to commit, in order. An error aborts the group. Durable events
-// belong here: written to a bucket of their own in tx, they are committed exactly when their cause is.
-func (c *committer) beforeCommit(_ *bbolt.Tx, _ []changeSet) error { return nil }
+// beforeCommit is called with everything the transaction is about to commit, in order. An error aborts the group. Events are written
+// to a bucket of their own in tx, so they are committed exactly when their cause is.
+func (c *committer) beforeCommit(tx *bbolt.Tx, sets []changeSet, g *group) error {
+	return c.store.outbox.write(tx, sets, g.settled, c.deaths)
+}
 
-// afterCommit is called when sets are on disk, before their writers are told.
-func (c *committer) afterCommit(sets []changeSet) {
+// afterCommit is called when the group is on disk, before its writers are told.
+func (c *committer) afterCommit(sets []changeSet, g *group) {
 	for _, set := range sets {
 		if !set.accepted {
 			set.sp.watches.publish(set.sp, set.changes)
+			c.store.outbox.publish(set.deliveries)
 		}
+	}
+	if c.store.outbox.rules.Load() != nil {
+		c.store.outbox.committed(len(g.settled), c.deaths)
 	}
 }
 
@@ -405,8 +473,8 @@ func (c *committer) commit(g *group) (err error) {
 	if err != nil || !dirty {
 		return asDiskError(err)
 	}
-	if err := c.beforeCommit(tx, sets); err != nil {
-		return err
+	if err := c.beforeCommit(tx, sets, g); err != nil {
+		return asDiskError(err)
 	}
 	info, id, start := describe(g, sets), tx.ID(), time.Now()
 	committing = true
@@ -417,7 +485,7 @@ func (c *committer) commit(g *group) (err error) {
 	if err != nil {
 		return c.afterFailure(id, err)
 	}
-	c.afterCommit(sets)
+	c.afterCommit(sets, g)
 	return nil
 }
 
@@ -432,10 +500,11 @@ func (c *committer) stage(tx *bbolt.Tx, g *group) (sets []changeSet, dirty bool,
 		if err := put(b, f.changes); err != nil {
 			return nil, false, err
 		}
-		sets = append(sets, changeSet{sp: f.sp, changes: f.changes, accepted: true})
+		sets = append(sets, changeSet{sp: f.sp, changes: f.changes, deliveries: f.deliveries, accepted: true})
 	}
 	for _, r := range g.reqs {
-		r.err, r.results, r.changes = nil, nil, nil
+		release(r.deliveries) // of an attempt before
+		r.err, r.results, r.changes, r.deliveries = nil, nil, nil, nil
 		if r.sp == nil {
 			if r.admin != nil {
 				r.err, dirty = r.admin(tx), true
@@ -449,10 +518,10 @@ func (c *committer) stage(tx *bbolt.Tx, g *group) (sets []changeSet, dirty bool,
 			return nil, false, err
 		}
 		if len(r.changes) > 0 {
-			sets = append(sets, changeSet{sp: r.sp, changes: r.changes})
+			sets = append(sets, changeSet{sp: r.sp, changes: r.changes, deliveries: r.deliveries})
 		}
 	}
-	return sets, dirty || len(sets) > 0, nil
+	return sets, dirty || len(sets) > 0 || len(g.settled) > 0, nil
 }
 
 // stage evaluates the request and puts its changes into tx. What is the request's own fault goes to r.err.
@@ -463,8 +532,13 @@ func (r *request) stage(tx *bbolt.Tx) error {
 		return nil
 	}
 	base := func(key []byte) ([]byte, error) { return b.Get(key), nil }
-	r.changes, r.results, r.err = r.sp.evaluate(r.ops, base, r.sp.watches.any())
+	rules := r.sp.rules.Load()
+	r.changes, r.results, r.err = r.sp.evaluate(r.ops, base, r.sp.watches.any() || rules.wantsFresh())
+	if r.err == nil {
+		r.deliveries, r.err = rules.match(r.sp, r.changes, r.by)
+	}
 	if r.err != nil {
+		r.changes, r.results = nil, nil
 		return nil //nolint:nilerr // it fails its own request; the group goes on
 	}
 	return put(b, r.changes)

@@ -14,6 +14,8 @@
 //   - A stored value whose bytes changed, or which ended under another key or space, is ErrCorrupt, counted, never served.
 //   - Nothing panics out of this package because of what is in the file: Open checks the whole tree before bbolt sees it
 //     and every later access turns panics and memory faults into ErrCorrupt.
+//   - Events: every change that a rule matches makes a delivery, and every delivery belongs to a change that was made. It is handed over
+//     until its listener ends it, also after a crash: at least once, with the same ID, and for one rule in the order of the changes.
 //   - A store nobody writes to writes nothing.
 //
 // # Write path
@@ -29,12 +31,28 @@
 // in memory and are retried, and new Batched writes are refused with that error.
 //
 // committer.beforeCommit and committer.afterCommit are the two places where a group's change set is known: before the
-// transaction commits (durable events will be written there, in the same transaction) and after it has.
+// transaction commits (deliveries are written there, in the same transaction) and after it has.
+//
+// # Events
+//
+// Outbox.SetRules says which changes of which keys somebody wants to be told of. The rules of a space are an immutable set; a write to a
+// space without rules costs one atomic load more. A write that matches makes a Delivery for each rule, which is counted against the rule's
+// limit first: above it the write is refused with a *BacklogError, so a listener that is too slow makes its writers wait and not the memory
+// grow. A delivery is handed over after its commit (Sync) or with its acceptance (Batched, Memory), as long as the rule's window has
+// room; else it stays in the file and is read from there when there is. That is why the records of one rule are next to each other.
+//
+// A Batched delivery that ends before its change is flushed is never written. What ends later is removed by the next commit, or by one of
+// its own after BatchDelay, so a step in a chain of events costs one fsync. Until then a crash makes it come again. Deliveries of Memory
+// spaces are in memory only. Dropping a space does not take away what its changes have made, but for changes that were not on disk yet.
+//
+// A delivery that is given up becomes a dead letter, on disk for every class, DeadLimit of them a rule. They can be listed, made deliveries
+// again and dropped. An import triggers nothing, and an export has neither deliveries nor dead letters: they are of this store's rules.
 //
 // # File format
 //
-// A bbolt file of 4 KiB pages. Root bucket: "meta" (records "format" and "fence") and one bucket "s/NAME" a space. A value is
-// a record, checksums little-endian CRC-32C, which detects every single flipped bit and every burst up to 32 bits:
+// A bbolt file of 4 KiB pages. Root bucket: "meta" (records "format", "fence" and "epoch"), one bucket "s/NAME" a space, and once there was
+// an event "events" and "dead", whose keys and values are described in outboxrecord.go and sealed like those of spaces named "/events" and
+// "/dead". Versions without events refuse a file that has these two. A value is a record, checksums little-endian CRC-32C, which detects every single flipped bit and every burst up to 32 bits:
 //
 //	byte 0     record version, 1
 //	byte 1-4   key sum:   crc(len(space) space key)
@@ -56,6 +74,6 @@
 //
 // # Locks
 //
-// Order, outermost first: Store.spacesMu, Space.classMu, Space.mu, bbolt's own. committer.mu, Watch.mu, lockTable.mu and
-// watchList.mu are leaves. The committer takes no Space lock while a transaction is open.
+// Order, outermost first: Outbox.setMu, Store.spacesMu, Space.classMu, Space.mu, bbolt's own. committer.mu, Outbox.mu, Watch.mu,
+// lockTable.mu and watchList.mu are leaves. The committer takes no Space lock while a transaction is open.
 package kvstore

@@ -155,7 +155,7 @@ func importAll(ctx context.Context, sp *Space, in *importer, t *Transfer) error 
 	var ops []Op
 	size := 0
 	store := func() error {
-		if _, err := sp.Apply(ctx, ops); err != nil {
+		if _, err := sp.Silent().Apply(ctx, ops); err != nil {
 			return err
 		}
 		t.Keys, t.Bytes = t.Keys+uint64(len(ops)), t.Bytes+uint64(size)

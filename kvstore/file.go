@@ -17,10 +17,15 @@ import (
 // Names inside the file.
 const (
 	metaBucket   = "meta"
+	eventsBucket = "events"
+	deadBucket   = "dead"
+	eventsSeal   = "/events" // what seals their records: no name of a space
+	deadSeal     = "/dead"
 	spacePrefix  = "s/"
 	formatKey    = "format"
 	formatValue  = "edged-kv/1"
 	fenceKey     = "fence"
+	epochKey     = "epoch"
 	mapBytes     = 1 << 30 // address space reserved at once, see the package documentation
 	growBytes    = 1 << 20 // the file grows by this, instead of by bbolt's 16 MiB: a small box has small stores
 	lockInterval = 20 * time.Millisecond
@@ -32,13 +37,23 @@ const whatToDo = "restore it from a backup, or `edged kv export` from a good cop
 // bucketOf returns the bucket name of a space.
 func bucketOf(space string) []byte { return []byte(spacePrefix + space) }
 
-// spaceOfBucket returns the name that seals the records of a bucket: the space's, or "" for the meta bucket.
+// spaceOfBucket returns the space whose bucket it is; false when it is no space's.
 func spaceOfBucket(bucket []byte) (string, bool) {
-	if string(bucket) == metaBucket {
-		return "", true
-	}
 	name, ok := strings.CutPrefix(string(bucket), spacePrefix)
 	return name, ok && len(bucket) <= maxBucketName && validName(name)
+}
+
+// sealOfBucket returns the name that seals the records of a bucket; false when there is no such bucket.
+func sealOfBucket(bucket []byte) (string, bool) {
+	switch string(bucket) {
+	case metaBucket:
+		return "", true
+	case eventsBucket:
+		return eventsSeal, true
+	case deadBucket:
+		return deadSeal, true
+	}
+	return spaceOfBucket(bucket)
 }
 
 // openFile returns the checked, locked database at path, which is created when it does not exist.

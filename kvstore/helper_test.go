@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "writer":
 		os.Exit(writerChild(*childPath, *childSeed, os.Stdout))
+	case "events":
+		os.Exit(eventChild(*childPath, *childSeed, os.Stdout))
 	case "reader":
 		os.Exit(readerChild(*childPath, os.Stdout))
 	default:

@@ -11,7 +11,7 @@ const maxScrubFindings = 1000
 
 // ScrubProgress is how far a scrub has come.
 type ScrubProgress struct {
-	Space string // the space being read
+	Space string // the space being read; "/events" and "/dead" are the deliveries and the dead letters
 	Keys  uint64 // verified so far, in all spaces
 	Bytes uint64 // keys and records read so far
 }
@@ -35,9 +35,13 @@ func (s *Store) Scrub(ctx context.Context, progress func(ScrubProgress)) (ScrubR
 		return res, err
 	}
 	pace := pacer{perSecond: s.opts.ScrubBytesPerSecond, began: began}
+	spaces := []*Space{s.eventSpace(eventsBucket, eventsSeal), s.eventSpace(deadBucket, deadSeal)}
 	for _, name := range names {
-		res.Space = name
-		if err := s.scrubSpace(ctx, name, &res, &pace, progress); err != nil {
+		spaces = append(spaces, s.diskSpace(name))
+	}
+	for _, sp := range spaces {
+		res.Space = sp.name
+		if err := s.scrubSpace(ctx, sp, &res, &pace, progress); err != nil {
 			res.Duration = time.Since(began)
 			return res, err
 		}
@@ -52,8 +56,14 @@ func (s *Store) diskSpace(name string) *Space {
 	return newSpace(s, name, Sync)
 }
 
-func (s *Store) scrubSpace(ctx context.Context, name string, res *ScrubResult, pace *pacer, progress func(ScrubProgress)) error {
+// eventSpace returns the records of events, to be read like those of a space.
+func (s *Store) eventSpace(bucket, name string) *Space {
 	sp := s.diskSpace(name)
+	sp.bucket = []byte(bucket)
+	return sp
+}
+
+func (s *Store) scrubSpace(ctx context.Context, sp *Space, res *ScrubResult, pace *pacer, progress func(ScrubProgress)) error {
 	var p scanPage
 	var after []byte
 	for more := true; more; {

@@ -21,8 +21,9 @@ type Space struct {
 
 	// classMu is held for reading during every write and for writing while the class changes or the space is dropped.
 	classMu sync.RWMutex
-	class   atomic.Uint32 // Durability; changes under classMu only
-	dropped atomic.Bool   // set under classMu, for good
+	class   atomic.Uint32              // Durability; changes under classMu only
+	dropped atomic.Bool                // set under classMu, for good
+	rules   atomic.Pointer[spaceRules] // nil: nothing is triggered by this space
 
 	mu    sync.RWMutex
 	table table      // guarded by mu; everything of a Memory space, what is not on disk yet of a Batched one
@@ -33,6 +34,9 @@ type Space struct {
 func newSpace(s *Store, name string, d Durability) *Space {
 	sp := &Space{store: s, name: name, bucket: bucketOf(name), seal: newSeal(name)}
 	sp.class.Store(uint32(d))
+	if set := s.outbox.rules.Load(); set != nil {
+		sp.rules.Store(set.spaces[name])
+	}
 	sp.locks.init(s.fence, s.life.Done())
 	return sp
 }
@@ -120,7 +124,11 @@ func (sp *Space) CompareAndSwap(ctx context.Context, key, old, newValue []byte) 
 }
 
 func (sp *Space) one(ctx context.Context, o Op) (OpResult, error) {
-	res, err := sp.write(ctx, []Op{o})
+	return sp.oneBy(ctx, o, author{})
+}
+
+func (sp *Space) oneBy(ctx context.Context, o Op, by author) (OpResult, error) {
+	res, err := sp.write(ctx, []Op{o}, by)
 	if err != nil {
 		return OpResult{}, unwrapOp(err)
 	}
@@ -134,10 +142,10 @@ func (sp *Space) Apply(ctx context.Context, ops []Op) ([]OpResult, error) {
 	if len(ops) == 0 {
 		return nil, nil
 	}
-	return sp.write(ctx, ops)
+	return sp.write(ctx, ops, author{})
 }
 
-func (sp *Space) write(ctx context.Context, ops []Op) ([]OpResult, error) {
+func (sp *Space) write(ctx context.Context, ops []Op, by author) ([]OpResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -152,9 +160,9 @@ func (sp *Space) write(ctx context.Context, ops []Op) ([]OpResult, error) {
 	}
 	sp.store.counters.writes.Add(1)
 	if sp.Durability() == Sync {
-		return sp.store.commit.write(ctx, &request{sp: sp, ops: prepared, weight: weight})
+		return sp.store.commit.write(ctx, &request{sp: sp, ops: prepared, weight: weight, by: by})
 	}
-	return sp.writeBuffered(ctx, prepared, weight)
+	return sp.writeBuffered(ctx, prepared, weight, by)
 }
 
 func (sp *Space) usable() error {
@@ -218,6 +226,9 @@ func (sp *Space) beginDrop() (release func(error)) {
 			return
 		}
 		sp.dropped.Store(true)
+		for _, e := range keptLog {
+			sp.store.outbox.lose(e.deliveries)
+		}
 		sp.store.commit.backlog.Release(backlog)
 		sp.watches.closeAll(ErrDropped)
 		sp.locks.drop()

@@ -21,6 +21,7 @@ type Store struct {
 	db       *bbolt.DB
 	commit   *committer
 	fence    *fence
+	outbox   *Outbox
 	counters counters
 
 	closing   atomic.Bool
@@ -50,8 +51,13 @@ func Open(path string, o *Options) (*Store, error) {
 		return nil, errors.Join(refused(path, err), db.Close())
 	}
 	s.fence = newFence(s, reserved)
+	s.outbox = newOutbox(s)
+	if err := s.outbox.count(); err != nil {
+		return nil, errors.Join(refused(path, err), db.Close())
+	}
 	s.commit = newCommitter(s)
 	go s.commit.run()
+	go s.outbox.run()
 	return s, nil
 }
 
@@ -93,6 +99,7 @@ func (s *Store) Close() error {
 			sp.classMu.Lock()
 			sp.classMu.Unlock() //nolint:staticcheck // an empty section on purpose: it waits for the writes under way
 		}
+		<-s.outbox.stopped // it reads the file
 		flushErr := s.commit.stop()
 		for _, sp := range s.spaces {
 			sp.watches.closeAll(ErrClosed)
@@ -271,7 +278,7 @@ func (s *Store) diskSpaces() (stats []SpaceStat, err error) {
 	}
 	defer func() { _ = tx.Rollback() }() // of a read transaction: nothing to lose
 	err = tx.ForEach(func(bucket []byte, b *bbolt.Bucket) error {
-		if name, ok := spaceOfBucket(bucket); ok && name != "" {
+		if name, ok := spaceOfBucket(bucket); ok {
 			st := b.Stats()
 			used := st.BranchAlloc + st.LeafAlloc + st.InlineBucketInuse
 			stats = append(stats, SpaceStat{Name: name, Keys: st.KeyN, Bytes: int64(used)})
@@ -290,7 +297,7 @@ func (s *Store) diskNames() (names []string, err error) {
 	}
 	defer func() { _ = tx.Rollback() }() // of a read transaction: nothing to lose
 	err = tx.ForEach(func(bucket []byte, _ *bbolt.Bucket) error {
-		if name, ok := spaceOfBucket(bucket); ok && name != "" {
+		if name, ok := spaceOfBucket(bucket); ok {
 			names = append(names, name)
 		}
 		return nil
