@@ -131,8 +131,11 @@ type Function struct {
 	HTTP  HTTP   `yaml:"http,omitempty"`
 	// Deadline is when a caller loses interest, counted from arrival: the scheduler's order, not a kill. Zero is unknown.
 	Deadline time.Duration `yaml:"deadline,omitempty"`
-	// KVs are the keys that the function uses, as patterns with {name} parts, and how.
+	// KVs are the keys that the function may use, as patterns, and how; every other key is denied. Without it the function may
+	// use every key of the app's space.
 	KVs map[string][]Access `yaml:"kvs,omitempty"`
+	// On is what starts the function beside HTTP.
+	On []Trigger `yaml:"on,omitempty"`
 }
 
 // HTTP narrows what a function answers on HTTP and on the Unix socket.
@@ -164,6 +167,9 @@ func (m *Manifest) complete() {
 		if function.Entry == "" {
 			function.Entry = string(name)
 			m.Functions[name] = function
+		}
+		for i := range function.On {
+			function.On[i].complete()
 		}
 	}
 }

@@ -38,6 +38,9 @@ functions:
     http: {methods: [GET, HEAD], path: "/shop/items/{id}"}
     deadline: 50ms
     kvs: {"item/{id}": [get]}
+    on:
+      - {kv: "stock/{id}", events: [new, delete], retries: 0, backoff: 2s, backlog: 10}
+      - {kv: "log/*", space: other}
 `
 
 func TestParse(t *testing.T) {
@@ -60,6 +63,10 @@ func TestParse(t *testing.T) {
 			"item": {
 				Entry: "get_item", HTTP: HTTP{[]string{"GET", "HEAD"}, "/shop/items/{id}"}, Deadline: 50 * time.Millisecond,
 				KVs: map[string][]Access{"item/{id}": {AccessGet}},
+				On: []Trigger{
+					{"stock/{id}", "", []Event{EventNew, EventDelete}, 0, 2 * time.Second, 10},
+					{"log/*", "other", []Event{EventSet}, DefaultRetries, DefaultBackoff, DefaultBacklog},
+				},
 			},
 		},
 	}
@@ -144,6 +151,17 @@ func TestParseProblems(t *testing.T) {
 		{"path of another's default", head + "functions: {f: {http: {path: /a/g/*}}, g: {}}\n", `functions.g.http.path: "f" answers at /a/g/* already`},
 		{"two commands", head + "functions: {f: {entry: _start}, g: {entry: _start}}\n", `functions.g.entry: _start is the entry of "f" already`},
 		{"cgi with an entry", head + "abi: cgi\nfunctions: {f: {}}\n", "a module of abi cgi is entered at _start"},
+		{"pattern of kvs", head + "functions: {f: {kvs: {\"a*b\": [get]}}}\n", "at the end only"},
+		{"nothing on", head + "functions: {f: {on: [{retries: 2}]}}\n", "functions.f.on[0]: nothing says what starts"},
+		{"pattern", head + "functions: {f: {on: [{kv: \"{}{}\"}]}}\n", "functions.f.on[0].kv"},
+		{"event", head + "functions: {f: {on: [{kv: a, events: [sett]}]}}\n", `did you mean "set"?`},
+		{"event twice", head + "functions: {f: {on: [{kv: a, events: [set, set]}]}}\n", "functions.f.on[0].events"},
+		{"trigger twice", head + "functions: {f: {on: [{kv: a}, {kv: a, events: [new]}]}}\n", "is there twice"},
+		{"retries", head + "functions: {f: {on: [{kv: a, retries: 101}]}}\n", "give 0 to 100"},
+		{"backoff", head + "functions: {f: {on: [{kv: a, backoff: 2h}]}}\n", "functions.f.on[0].backoff"},
+		{"backlog", head + "functions: {f: {on: [{kv: a, backlog: 0}]}}\n", "functions.f.on[0].backlog"},
+		{"space of a trigger", head + "functions: {f: {on: [{kv: a, space: A/B}]}}\n", "functions.f.on[0].space"},
+		{"key of on", head + "functions: {f: {on: [{kvs: a}]}}\n", `did you mean "kv"?`},
 		{"empty access", head + "functions: {f: {kvs: {k: []}}}\n", "functions.f.kvs.k: no access is listed"},
 		{"access", head + "functions: {f: {kvs: {k: [gte]}}}\n", `did you mean "get"?`},
 		{"alias bomb", "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", "anchors (&name) are not allowed"},

@@ -207,6 +207,7 @@ func (c *checker) functions(m *Manifest) {
 		c.require(function.Deadline >= 0, at+".deadline", "a deadline is above zero", "")
 		c.http(m.App, at+".http", &function.HTTP)
 		c.kvs(at+".kvs", function.KVs)
+		c.on(m, at+".on", function.On)
 		if function.Entry == CommandEntry {
 			c.require(command == "", at+".entry", fmt.Sprintf("%s is the entry of %q already", CommandEntry, command), "a module has one command")
 			command = string(name)
@@ -310,7 +311,7 @@ func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(
 func (c *checker) kvs(at string, kvs map[string][]Access) {
 	for _, pattern := range slices.Sorted(maps.Keys(kvs)) {
 		where := at + "." + pattern
-		c.require(pattern != "", where, "an empty key", "")
+		c.pattern(where, pattern)
 		c.require(len(kvs[pattern]) > 0, where, "no access is listed", "write [get], [set] or [delete]")
 		seen := make([]string, 0, len(kvs[pattern]))
 		for i, access := range kvs[pattern] {
