@@ -275,6 +275,61 @@ void* edge_instance_function(edge_instance* instance, const char* name, uint32_t
   return same_types(found, results, types + parameters) ? function : NULL;
 }
 
+// numeric_types writes types as bytes; -1 when one of them is not a number.
+static int numeric_types(const WasmEdge_ValType* found, uint32_t count, uint8_t* types) {
+  for (uint32_t i = 0; i < count; i++) {
+    uint8_t type = 0x7f;
+    while (type > 0x7b && !WasmEdge_ValTypeIsEqual(found[i], value_type(type))) {
+      type--;
+    }
+    if (type == 0x7b) {
+      return -1;
+    }
+    types[i] = type;
+  }
+  return 0;
+}
+
+void* edge_table_function(edge_instance* instance, const char* table, uint32_t length, uint32_t index, uint8_t* types,
+                          uint32_t* parameters, uint32_t* results, const char** error) {
+  WasmEdge_TableInstanceContext* found = WasmEdge_ModuleInstanceFindTable(instance->instance, view(table, length));
+  if (found == NULL) {
+    *error = "the module exports no such table";
+    return NULL;
+  }
+  WasmEdge_ValType type = WasmEdge_TableTypeGetRefType(WasmEdge_TableInstanceGetTableType(found));
+  if (!WasmEdge_ValTypeIsFuncRef(type)) {
+    *error = "the table holds no functions";
+    return NULL;
+  }
+  if (index >= WasmEdge_TableInstanceGetSize(found)) {
+    *error = "the index is outside the table";
+    return NULL;
+  }
+  WasmEdge_Value value;
+  if (!WasmEdge_ResultOK(WasmEdge_TableInstanceGetData(found, &value, index)) || WasmEdge_ValueIsNullRef(value)) {
+    *error = "the table has no function at that index";
+    return NULL;
+  }
+  const WasmEdge_FunctionInstanceContext* function = WasmEdge_ValueGetFuncRef(value);
+  const WasmEdge_FunctionTypeContext* signature = WasmEdge_FunctionInstanceGetFunctionType(function);
+  *parameters = WasmEdge_FunctionTypeGetParametersLength(signature);
+  *results = WasmEdge_FunctionTypeGetReturnsLength(signature);
+  if (*parameters > EDGE_MAX_VALUES || *results > EDGE_MAX_VALUES) {
+    *error = "the function has more than 16 parameters or results";
+    return NULL;
+  }
+  WasmEdge_ValType values[EDGE_MAX_VALUES];
+  WasmEdge_FunctionTypeGetParameters(signature, values, EDGE_MAX_VALUES);
+  int failed = numeric_types(values, *parameters, types);
+  WasmEdge_FunctionTypeGetReturns(signature, values, EDGE_MAX_VALUES);
+  if (failed != 0 || numeric_types(values, *results, types + *parameters) != 0) {
+    *error = "the function's type has more than numbers in it";
+    return NULL;
+  }
+  return (void*)function;
+}
+
 uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes) {
   *bytes = 0;
   if (instance->memory == NULL) {

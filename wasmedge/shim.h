@@ -65,6 +65,10 @@ void edge_instance_free(edge_instance* instance);
 // edge_instance_function returns NULL when there is no such export of exactly that type (types as in edge_call).
 void* edge_instance_function(edge_instance* instance, const char* name, uint32_t length, const uint8_t* types,
                              uint32_t parameters, uint32_t results);
+// edge_table_function returns function index of an exported table, with its types (as in edge_call) and their counts. When there
+// is none it returns NULL and *error is a static text; the types are not numeric or too many: likewise.
+void* edge_table_function(edge_instance* instance, const char* table, uint32_t length, uint32_t index, uint8_t* types,
+                          uint32_t* parameters, uint32_t* results, const char** error);
 // edge_instance_memory returns the base of the linear memory and its size in bytes; NULL and 0 when it has none.
 uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes);
 // edge_instance_global_get and _set read and write an exported global of type i32, i64, f32 or f64, as bits; -1 when there

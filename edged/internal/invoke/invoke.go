@@ -112,7 +112,10 @@ type Invocation struct {
 	Deadline time.Time
 	Cause    Cause
 	Event    *Event // the change that started it; nil for other sources
-	Stamps   Stamps
+	Entry    *Entry // what is entered instead of the function's own entry; nil: that
+	// Control, when not nil, is who may cancel it.
+	Control Control
+	Stamps  Stamps
 	// Target is the deployed function to run. The router sets it; it is opaque to triggers.
 	Target Target
 	// Done is called exactly once after Submit has returned nil, from any goroutine, and must not block.
@@ -195,6 +198,7 @@ var statuses = []struct {
 	{ErrMethodNotAllowed, 405},
 	{ErrTooLarge, 413},
 	{ErrQueueFull, 429},
+	{ErrCancelled, 410},
 	{ErrGuest, 500},
 	{ErrDraining, 503},
 	{ErrUnavailable, 503},

@@ -42,7 +42,9 @@ type FunctionSpec struct {
 	Name     invoke.FunctionName
 	Entry    string
 	Deadline time.Duration // when an answer is wanted; zero: not said
-	Metric   *metric.Function
+	// Then are functions of the same app that the result goes through before it is the answer. Who submits invocations sees to it.
+	Then   []invoke.FunctionName
+	Metric *metric.Function
 	// History is what the scheduler has learnt of the function's run times. Nil: nothing yet. [Pool.History] keeps one for all
 	// versions of an app.
 	History *scheduler.History
@@ -89,7 +91,10 @@ func NewApp(spec Spec) *App {
 		if function.History == nil {
 			function.History = new(scheduler.History)
 		}
-		app.functions[function.Name] = &Function{app: app, index: i, FunctionSpec: function}
+		one := &Function{app: app, index: i, FunctionSpec: function}
+		one.called = &Function{app: app, index: i, FunctionSpec: function, inner: true}
+		one.called.called = one.called
+		app.functions[function.Name] = one
 	}
 	return app
 }
@@ -147,14 +152,15 @@ func (a *App) unload() {
 	_ = a.spec.Guest.Close() // directories that were only read; nothing to be told
 }
 
-// acquire counts an invocation in. It never blocks.
-func (a *App) acquire() error {
+// acquire counts an invocation in. It never blocks. An inner one, which another invocation has started, is not refused for the
+// app's limit: the one that waits for it holds a place, and could keep it for ever.
+func (a *App) acquire(inner bool) error {
 	for {
 		n := a.inFlight.Load()
 		if n < 0 {
 			return scheduler.ErrRetired
 		}
-		if n >= int64(a.spec.Concurrency) {
+		if n >= int64(a.spec.Concurrency) && !inner {
 			return &invoke.Error{Kind: invoke.ErrQueueFull, RetryAfter: time.Second, Detail: fmt.Sprintf(
 				"%d requests of app %s are queued or running, its limits.concurrency is %d", n, a.spec.App, a.spec.Concurrency)}
 		}
@@ -301,9 +307,15 @@ type Function struct {
 	app   *App
 	index int // among the app's functions
 	FunctionSpec
+	inner  bool
+	called *Function
 }
 
 var _ scheduler.Job = (*Function)(nil)
+
+// Called returns the function as the target of invocations that others have started and may wait for: the app's
+// limits.concurrency does not refuse them. Who starts them bounds them.
+func (f *Function) Called() *Function { return f.called }
 
 // Name implements invoke.Target.
 func (f *Function) Name() (invoke.AppName, invoke.FunctionName) {
@@ -312,7 +324,7 @@ func (f *Function) Name() (invoke.AppName, invoke.FunctionName) {
 
 // Acquire implements scheduler.Job.
 func (f *Function) Acquire() error {
-	err := f.app.acquire()
+	err := f.app.acquire(f.inner)
 	if err == nil {
 		f.Metric.Admitted()
 	}

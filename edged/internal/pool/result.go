@@ -40,6 +40,8 @@ func (w *worker) failure(fn *Function, out hostfn.Output, err error) error {
 		return &invoke.Error{Kind: invoke.ErrTimeout, Detail: w.killed(fn), Cause: out.Err}
 	case errors.Is(out.Err, invoke.ErrDraining):
 		return &invoke.Error{Kind: invoke.ErrDraining, Cause: out.Err}
+	case errors.Is(out.Err, invoke.ErrCancelled):
+		return &invoke.Error{Kind: invoke.ErrCancelled, Detail: "its caller has cancelled it", Cause: out.Err}
 	case errors.Is(err, wasmedge.ErrTooManyMemories):
 		return &invoke.Error{
 			Kind: invoke.ErrQueueFull, Detail: "every linear memory of this node is in use", Cause: err,

@@ -63,7 +63,12 @@ func (w *worker) Run(inv *invoke.Invocation, core scheduler.Core) invoke.Result 
 	w.begin(w.limit(inv, fn))
 	s := fn.app.seats.Get().(*seat) //nolint:forcetypeassert // the pool's New makes nothing else
 	w.inv, s.request.inv = inv, inv
-	err := w.call(inv, fn, s)
+	var err error
+	if inv.Control == nil {
+		err = w.call(inv, fn, s)
+	} else {
+		err = w.controlled(inv, fn, s)
+	}
 	inv.Stamps.Ended = time.Now()
 	w.finish()
 	out := s.env.Finish(err)
@@ -241,7 +246,7 @@ func (w *worker) prepare(name string, c *cell, fn *wasmedge.Func, env *hostfn.En
 
 // try is the work of Pool.Try.
 func (w *worker) try(ctx context.Context, app *App) error {
-	if err := app.acquire(); err != nil {
+	if err := app.acquire(false); err != nil {
 		return err
 	}
 	defer app.release()
@@ -267,6 +272,9 @@ func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
 	c, ready, err := w.instance(fn.app, fn.Metric, s.env)
 	if err != nil {
 		return err
+	}
+	if inv.Entry != nil {
+		return w.callEntry(inv, fn, s, c)
 	}
 	entry, err := c.entry(fn)
 	if err != nil {

@@ -72,6 +72,7 @@ func (m *machine) refuse(now time.Duration, why Rejection) *refusal {
 // admit returns the core whose queue a new task may join.
 func (m *machine) admit(now time.Duration, t *task) (*core, *refusal) {
 	switch {
+	case t.inner && !m.dropped:
 	case m.drained:
 		return nil, m.refuse(now, RejectDraining)
 	case m.waiting >= m.options.Queue:
@@ -89,7 +90,7 @@ func (m *machine) admit(now time.Duration, t *task) (*core, *refusal) {
 		}
 		return c, nil
 	}
-	if m.fits(now, c, t) {
+	if t.inner || m.fits(now, c, t) {
 		return c, nil
 	}
 	for _, other := range m.cores {

@@ -41,7 +41,8 @@ type machine struct {
 	making  int           // threads that are being made
 	spares  int           // threads in the spares of all cores
 	least   int           // the fewest spares since surplus was last ended
-	drained bool          // nothing is admitted any more
+	drained bool          // nothing is admitted any more but inner ones
+	dropped bool          // nor those
 	pace    time.Duration // something waits for what time brings about: tick is to be called after that; 0: nothing does
 	closed  bool          // threads without a task end
 }
@@ -458,6 +459,7 @@ func (m *machine) tick(now time.Duration) {
 
 // drop takes out all tasks that have not begun, and returns them.
 func (m *machine) drop(now time.Duration) []*task {
+	m.dropped = true
 	var out []*task
 	for _, c := range m.cores {
 		for i := c.tasks.len() - 1; i >= 0; i-- {

@@ -111,7 +111,7 @@ func (m *machine) mayKeep(t *tenant) bool {
 // mayBegin reports whether a task may be bound to a thread. An app whose long ones are parked on all the threads that it may
 // have goes on with those that are known to be short: they give theirs back within a slice, unless they wait in the host.
 func (m *machine) mayBegin(t *task) bool {
-	if m.mayKeep(t.tenant) {
+	if m.mayKeep(t.tenant) || t.inner {
 		return true
 	}
 	brief := t.known && t.expect <= m.options.Slice

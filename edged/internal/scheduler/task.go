@@ -57,6 +57,10 @@ type arrival struct {
 	expect   time.Duration // p70 of core time
 	mean     time.Duration
 	known    bool // expect and mean are more than guesses
+	// inner: another invocation has started it with a call, and may wait for it with a thread of its own. It is always admitted,
+	// for one that was admitted needs it, and begins even when its app keeps all the threads that it may. Who starts such ones bounds
+	// how many there are, and how many wait.
+	inner bool
 }
 
 // task is an admitted invocation. It is used again for another one as soon as it has ended.
