@@ -92,6 +92,7 @@ type AppOptions struct {
 	ABI     ABI
 	Space   Space             // nil: no key-value store, every kv function answers Denied
 	SpaceOf func(any) Space   // Space as the invocation with this Request.Origin may use it; nil: as it is
+	Calls   Invoker           // nil: every function that starts others answers Denied
 	Config  map[string]string // what config_get answers
 	Secrets map[string]string // what secret_get answers
 	Dirs    []Dir

@@ -34,7 +34,7 @@ type preview1 struct {
 // value of its call. The slice is the caller's.
 func All() []wasmedge.HostFunc {
 	var all []wasmedge.HostFunc
-	for _, family := range [][]native{exchangeFuncs(), metaFuncs(), kvFuncs()} {
+	for _, family := range [][]native{exchangeFuncs(), metaFuncs(), kvFuncs(), callFuncs()} {
 		for _, f := range family {
 			all = append(all, bindNative(f))
 		}

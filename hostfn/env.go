@@ -61,6 +61,7 @@ type Env struct {
 	response response
 	logs     logs
 	scans    scans
+	calling  calling
 	results  []byte // of the latest kv_batch
 	process  process
 	files    descriptors
@@ -89,6 +90,7 @@ func (e *Env) Begin(ctx context.Context, r Request) {
 	if r != nil {
 		e.input = r.Body()
 	}
+	e.calling.leave()
 	e.response.reset()
 	e.logs.reset()
 	e.scans.reset()
@@ -115,6 +117,9 @@ func (e *Env) OnOutput(f func(status int, headers []Header, part []byte) error) 
 // Without a Begin since the last Finish there is no output but callErr.
 func (e *Env) Finish(callErr error) Output {
 	e.files.closeAll()
+	if e.calling.caller != nil {
+		e.calling.leave()
+	}
 	if !e.on {
 		return Output{Err: callErrOf(callErr)}
 	}
@@ -165,6 +170,9 @@ func (e *Env) lookUp(key string) (string, bool) {
 		if value, ok := e.req.Meta(key); ok {
 			return value, true
 		}
+	}
+	if value, ok := e.resultMeta(key); ok {
+		return value, true
 	}
 	switch key {
 	case "app":

@@ -13,9 +13,9 @@ type greeting struct{ body string }
 
 func (greeting) Meta(key string) (string, bool)        { return "GET", key == "method" }
 func (greeting) Headers(func(name, value string) bool) {}
-func (greeting) Origin() any { return nil }
+func (greeting) Origin() any                           { return nil }
 
-func (g greeting) Body() []byte                        { return []byte(g.body) }
+func (g greeting) Body() []byte { return []byte(g.body) }
 
 // What the engine does when a guest calls a host function, here with a memory of our own in place of a guest's.
 func ExampleEnv() {

@@ -87,6 +87,7 @@ func dirtyEnv(t *testing.T, app *App) (*Env, int) {
 	e.scans = scans{open: []*scan{{id: 1, check: 2, used: 3, prefix: []byte("old"), after: []byte("old")}}, last: 1, tick: 1}
 	e.results, e.scratch, e.meta = []byte("old"), []byte("old"), "old"
 	e.process = process{made: true, args: []string{"old"}, environ: []string{"OLD=old"}, cpuBase: 1}
+	e.calling = calling{caller: new(fakeCalls), status: 500, last: []byte("old"), object: 1}
 	e.iovs = [][]byte{[]byte("old")}
 	e.files.table[0] = nil
 	e.files.table = append(e.files.table, &descriptor{kind: kindFile, fd: fd, stream: -1})

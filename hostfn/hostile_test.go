@@ -27,7 +27,7 @@ func TestEveryFunctionIsDeclaredOnce(t *testing.T) {
 		count[f.Module]++
 	}
 	wantEq(t, "functions of preview1", count[moduleWASI], 46)
-	wantEq(t, "functions of edged", count[moduleEdged], 18)
+	wantEq(t, "functions of edged", count[moduleEdged], 27)
 }
 
 func TestTypes(t *testing.T) {
@@ -38,6 +38,10 @@ func TestTypes(t *testing.T) {
 		"edged.kv_cas":                          "(i32, i32, i32, i32, i32, i32) -> i32",
 		"edged.kv_lock":                         "(i32, i32, i32) -> i64",
 		"edged.kv_unlock":                       "(i32, i32, i64) -> i32",
+		"edged.call":                            "(i32, i32, i32, i32, i32, i32) -> i32",
+		"edged.rcall":                           "(i32, i32, i32, i32) -> i64",
+		"edged.rget":                            "(i64, i32, i32, i32) -> i32",
+		"edged.rwait":                           "(i32, i32, i32, i32, i32) -> i32",
 		moduleWASI + ".proc_exit":               "(i32) -> ()",
 		moduleWASI + ".sched_yield":             "() -> i32",
 		moduleWASI + ".clock_time_get":          "(i32, i64, i32) -> i32",
@@ -107,6 +111,16 @@ func TestPointersOutside(t *testing.T) {
 		{"edged.kv_batch", []any{0, 0, end - 1, 2}, "out"},
 		{"edged.kv_lock", []any{end - 1, 2, 1}, "k"},
 		{"edged.kv_unlock", []any{end - 1, 2, 1}, "k"},
+		{"edged.call", []any{end - 1, 2, 0, 0, 0, 0}, "fn"},
+		{"edged.call", []any{0, 1, end - 1, 2, 0, 0}, "in"},
+		{"edged.call", []any{0, 1, 0, 0, end - 1, 2}, "buf"},
+		{"edged.result_read", []any{0, end - 1, 2}, "buf"},
+		{"edged.rcall", []any{end - 1, 2, 0, 0}, "fn"},
+		{"edged.rcall", []any{0, 1, end - 1, 2}, "in"},
+		{"edged.rput", []any{end - 1, 2}, "ptr"},
+		{"edged.rget", []any{1, end - 1, 2, 0}, "buf"},
+		{"edged.rwait", []any{end - 7, 1, 1, 0, 0}, "handles_ptr"},
+		{"edged.rwait", []any{0, 1, 1, 0, end}, "ready_ptr"},
 		{"wasi_snapshot_preview1.args_get", []any{end - 3, 0}, "argv"},
 		{"wasi_snapshot_preview1.args_get", []any{0, end - 1}, "argv_buf"},
 		{"wasi_snapshot_preview1.args_sizes_get", []any{end - 3, 0}, "argc"},

@@ -18,6 +18,7 @@ import (
 
 	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/app"
+	"edged.dev/edge/edged/internal/calls"
 	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/logring"
@@ -56,6 +57,7 @@ type Daemon struct {
 	metrics   *metric.Registry
 	logs      *logring.Log
 	pool      *pool.Pool
+	calls     *calls.Calls
 	scheduler *scheduler.Scheduler
 	router    router.Router
 	ids       atomic.Uint64
@@ -88,6 +90,7 @@ func New(options Options) (*Daemon, error) {
 		{"data folder", d.openData},
 		{"engine", d.openEngine},
 		{"key-value store", d.openStore},
+		{"calls", d.openCalls},
 		{"scheduler", d.openScheduler},
 		{"apps", d.openApps},
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/app"
+	"edged.dev/edge/edged/internal/calls"
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/logring"
 	"edged.dev/edge/edged/internal/manifest"
@@ -32,6 +33,7 @@ type deployed struct {
 	app      *pool.App
 	abi      hostfn.ABI
 	warnings []string
+	callees  map[invoke.FunctionName]calls.Function
 	key      atomic.Pointer[aot.Key] // what its program was made from; nil until it is loaded
 	quick    atomic.Bool             // its program is the quick build of a module whose better one is being made
 }
@@ -139,10 +141,11 @@ func (d *Daemon) ready(version *app.Version, m *manifest.Manifest, program *pool
 	for name, function := range m.Functions {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{
 			Name: name, Entry: function.Entry, Deadline: function.Deadline, Metric: d.metrics.Function(m.App, name),
-			History: d.pool.History(m.App, name),
+			Then: m.Chain(name), History: d.pool.History(m.App, name),
 		})
 	}
 	one.app = pool.NewApp(spec)
+	one.callees = callees(one.app, m)
 	return one, nil
 }
 
@@ -205,7 +208,7 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 		}
 	}
 	options := hostfn.AppOptions{
-		Name: string(m.App), ABI: abi, Space: space, Config: m.Grants.Config, Secrets: secrets,
+		Name: string(m.App), ABI: abi, Space: space, Calls: d.calls.For(m.App, m.Grants.Calls), Config: m.Grants.Config, Secrets: secrets,
 		Log: logSink{d.logs.Ring(m.App)}, Node: d.node(), Software: "edged/" + d.version,
 	}
 	for _, dir := range m.Grants.Dirs {

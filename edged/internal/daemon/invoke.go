@@ -36,6 +36,9 @@ func (s *submitter) Flush() { s.scheduler.Flush() }
 
 func (s *submitter) submit(inv *invoke.Invocation, admit func(*invoke.Invocation) error) error {
 	d := (*Daemon)(s)
+	if fn, ok := inv.Target.(*pool.Function); ok && fn.Then != nil {
+		d.calls.Follow(inv, fn.Then)
+	}
 	for {
 		err := admit(inv)
 		if !errors.Is(err, scheduler.ErrRetired) {

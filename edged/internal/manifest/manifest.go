@@ -113,6 +113,7 @@ type Grants struct {
 	Hosts   []string          `yaml:"hosts,omitempty"` // "example.com", "*.example.com" or with ":port"
 	Config  map[string]string `yaml:"config,omitempty"`
 	Secrets []string          `yaml:"secrets,omitempty"` // names; the daemon keeps the values
+	Calls   []string          `yaml:"calls,omitempty"`   // functions of other apps, "app/function" or "app/*", that let it call them
 }
 
 // Dir gives a guest a folder of the host.
@@ -136,6 +137,10 @@ type Function struct {
 	KVs map[string][]Access `yaml:"kvs,omitempty"`
 	// On is what starts the function beside HTTP.
 	On []Trigger `yaml:"on,omitempty"`
+	// Callers are the apps that may call it beside its own, if their manifests say so too; "*" for all.
+	Callers []string `yaml:"callers,omitempty"`
+	// Then are functions of the same app that its result goes through, in order, before it is the answer; see [Manifest.Chain].
+	Then []invoke.FunctionName `yaml:"then,omitempty"`
 }
 
 // HTTP narrows what a function answers on HTTP and on the Unix socket.

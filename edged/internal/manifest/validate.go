@@ -66,6 +66,7 @@ func (m *Manifest) check(broken func(path string) bool) error {
 	c.oneOf("kv.durability", string(m.KV.Durability), string(DurabilitySync), string(DurabilityBatched), string(DurabilityMemory))
 	c.grants(&m.Grants)
 	c.functions(m)
+	c.calls(m)
 	_, command := m.Command()
 	c.require(!m.Reuse || !command, "reuse", "a command cannot be reused: _start runs a program from its beginning to its end",
 		"leave reuse out, or export functions from a reactor")

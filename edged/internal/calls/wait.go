@@ -1,0 +1,167 @@
+package calls
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"edged.dev/edge/hostfn"
+)
+
+// waiter is an invocation that waits for objects. It is guarded by Calls.mu but for the channel.
+type waiter struct {
+	left  int       // objects that are still to come
+	on    []*object // what it waits for; nil when it does not wait
+	there chan struct{}
+}
+
+// errTime ends a wait whose time is over.
+var errTime = errors.New("the time to wait is over")
+
+// arrived counts one object in.
+func (w *waiter) arrived() {
+	if w.left--; w.left == 0 {
+		w.there <- struct{}{} // there is room: it is taken before the next wait begins
+	}
+}
+
+// wait waits, without Calls.mu and without the core.
+func (w *waiter) wait(ctx context.Context, timeout time.Duration) error {
+	var over <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-w.there:
+		return nil
+	case <-over:
+		return errTime
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// begin notes that an invocation waits, and returns a call that may take its place at the scheduler; nil when there is none.
+// Called with mu held.
+func (c *Calls) begin(s *session, objects []*object, left int) *object {
+	w := &s.waiter
+	w.left, w.on = left, objects
+	for _, o := range objects {
+		if !o.done {
+			o.waiters = append(o.waiters, w)
+		}
+	}
+	c.waiters++
+	if s.self == nil {
+		return nil
+	}
+	s.self.waits = w
+	if !s.self.counted {
+		return nil
+	}
+	c.uncount(s.self)
+	return c.next(s.self.app)
+}
+
+// end is the end of what begin has begun. Called with mu held.
+func (c *Calls) end(s *session, objects []*object) {
+	w := &s.waiter
+	for _, o := range objects {
+		if len(o.waiters) > 0 {
+			o.waiters = slices.DeleteFunc(o.waiters, func(other *waiter) bool { return other == w })
+		}
+	}
+	w.left, w.on = 0, nil
+	select {
+	case <-w.there: // it came at the same moment as the end of the time
+	default:
+	}
+	c.waiters--
+	if s.self != nil {
+		s.self.waits = nil
+	}
+}
+
+// mayWait returns why an invocation may not wait for so many of the objects; nil when it may. Called with mu held.
+func (c *Calls) mayWait(s *session, objects []*object, left int) error {
+	if c.waiters >= c.options.Waiters {
+		return refuse(hostfn.Limit, "%d invocations wait for others already, as many as may at once", c.waiters)
+	}
+	if s.self == nil {
+		return nil // nobody waits for it
+	}
+	for _, o := range objects { // mostly none of them waits itself
+		if !o.done && o != s.self && o.moves() {
+			left--
+		}
+	}
+	if left <= 0 || c.ends(s, objects, left) {
+		return nil
+	}
+	return refuse(hostfn.Conflict, "this wait would never end: what it waits for waits for this invocation")
+}
+
+// moves reports whether a call can come to its end without any other.
+func (o *object) moves() bool {
+	return o.waits == nil
+}
+
+// ends reports whether so many more of the objects, which do not move by themselves, can still come to their end. Those that can
+// are found from those that move, step by step; what is left waits for itself in the end. Called with mu held.
+func (c *Calls) ends(s *session, objects []*object, left int) bool {
+	can := map[*object]bool{s.self: false} // it is about to wait for them
+	var reach func(list []*object)
+	reach = func(list []*object) {
+		for _, o := range list {
+			if _, seen := can[o]; seen || o.done {
+				continue
+			}
+			can[o] = o.moves()
+			if !can[o] {
+				reach(o.needs())
+			}
+		}
+	}
+	reach(objects)
+	for changed := true; changed; {
+		changed = false
+		for o, already := range can {
+			if already || o == s.self || !o.satisfied(can) {
+				continue
+			}
+			can[o], changed = true, true
+		}
+	}
+	for _, o := range objects {
+		if !o.done && (o == s.self || !o.moves()) && can[o] {
+			left--
+		}
+	}
+	return left <= 0
+}
+
+// needs returns what a call that does not move waits for.
+func (o *object) needs() []*object {
+	var list []*object
+	if o.waits != nil {
+		list = append(list, o.waits.on...)
+	}
+	return list
+}
+
+// satisfied reports whether a call that does not move will, when those end that can.
+func (o *object) satisfied(can map[*object]bool) bool {
+	if o.waits == nil {
+		return true
+	}
+	left := o.waits.left
+	for _, other := range o.waits.on {
+		if !other.done && can[other] {
+			left--
+		}
+	}
+	return left <= 0
+}
