@@ -105,10 +105,12 @@ type AppOptions struct {
 	Software      string // SERVER_SOFTWARE of a command; default "edged"
 }
 
-// App is what all invocations of one app share. It is immutable; any goroutine may use it.
+// App is what all invocations of one app share. Any goroutine may use it; nothing of it changes but the copies of state that
+// guests of Faasm make.
 type App struct {
 	AppOptions
 	grants []*grant
+	states states
 }
 
 // grant is a granted directory, opened once. root finds what is below it; file is the same directory for calls on a

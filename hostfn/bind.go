@@ -11,12 +11,16 @@ import (
 const (
 	moduleEdged = "edged"
 	moduleWASI  = "wasi_snapshot_preview1"
+	// moduleEnv is where guests of waverless, Faasm and Sledge import from: each system has names of its own in it.
+	moduleEnv = "env"
+	// moduleScratch is where guests of Sledge import from that name the module themselves.
+	moduleScratch = "scratch_storage"
 )
 
 // ErrNoInvocation ends a guest whose call carries no [Env] as its value: a mistake of the code that started it.
 var ErrNoInvocation = errors.New("the call carries no invocation")
 
-// native declares one function of the edged module. types spells its type, one letter a value: "ii i" takes two i32 and
+// native declares one function of the edged module, or of a module of another system. types spells its type, one letter a value: "ii i" takes two i32 and
 // returns an i32; I is an i64. A function without a result has call's first result ignored.
 type native struct {
 	name, types string
@@ -36,7 +40,15 @@ func All() []wasmedge.HostFunc {
 	var all []wasmedge.HostFunc
 	for _, family := range [][]native{exchangeFuncs(), metaFuncs(), kvFuncs(), callFuncs()} {
 		for _, f := range family {
-			all = append(all, bindNative(f))
+			all = append(all, bindNative(moduleEdged, f))
+		}
+	}
+	for _, f := range scratchFuncs() {
+		all = append(all, bindNative(moduleScratch, f))
+	}
+	for _, family := range [][]native{sledgeFuncs(), waverlessFuncs(), faasmFuncs()} {
+		for _, f := range family {
+			all = append(all, bindNative(moduleEnv, f))
 		}
 	}
 	for _, family := range [][]preview1{processFuncs(), clockFuncs(), descriptorFuncs(), fileFuncs(), pathFuncs(), socketFuncs()} {
@@ -47,8 +59,8 @@ func All() []wasmedge.HostFunc {
 	return all
 }
 
-func bindNative(f native) wasmedge.HostFunc {
-	typ, full, clean := funcType(f.types), moduleEdged+"."+f.name, masks(f.types)
+func bindNative(module string, f native) wasmedge.HostFunc {
+	typ, full, clean := funcType(f.types), module+"."+f.name, masks(f.types)
 	narrow, hasResult := len(typ.Results) == 1 && typ.Results[0] == wasmedge.I32, len(typ.Results) == 1
 	call := func(c *wasmedge.Caller, stack []uint64) error {
 		e, err := enter(c, full, stack, clean)
@@ -66,7 +78,7 @@ func bindNative(f native) wasmedge.HostFunc {
 		}
 		return nil
 	}
-	return wasmedge.HostFunc{Module: moduleEdged, Name: f.name, Type: typ, Call: call}
+	return wasmedge.HostFunc{Module: module, Name: f.name, Type: typ, Call: call}
 }
 
 func bindPreview1(f preview1) wasmedge.HostFunc {

@@ -67,6 +67,7 @@ type Env struct {
 	files    descriptors
 	iovs     [][]byte // what a vector of the guest names, while a host function runs
 	scratch  []byte   // kept between calls, for what has no place of its own
+	foreign  *foreign // what the interfaces of other systems keep; nil until one of them is used
 	meta     string   // latest key of meta_get, so that asking again for its value costs no string
 }
 
@@ -95,6 +96,7 @@ func (e *Env) Begin(ctx context.Context, r Request) {
 	e.logs.reset()
 	e.scans.reset()
 	e.results, e.scratch = keep(e.results), keep(e.scratch)
+	e.endForeign(false)
 	e.process.reset()
 	e.files.open(e.app.grants)
 }
@@ -127,6 +129,7 @@ func (e *Env) Finish(callErr error) Output {
 	e.flushStderr()
 	out := Output{GuestError: e.response.reported}
 	callErr = callErrOf(callErr)
+	e.endForeign(callErr != nil)
 	if e.app.ABI == ABICGI && e.req != nil && callErr == nil {
 		out.Err = e.finishCGI()
 	}

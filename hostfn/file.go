@@ -180,6 +180,10 @@ func fdWrite(e *Env, p []uint64) (errno, error) {
 	return e.vectorOf(p, 3, code, func(b []byte) (int, error) {
 		switch d.kind {
 		case kindStdout:
+			if e.app.ABI.logsOutput() {
+				e.writeStderr(b)
+				return len(b), nil
+			}
 			return e.writeStdout(b)
 		case kindStderr:
 			e.writeStderr(b)

@@ -28,6 +28,7 @@ func TestEveryFunctionIsDeclaredOnce(t *testing.T) {
 	}
 	wantEq(t, "functions of preview1", count[moduleWASI], 46)
 	wantEq(t, "functions of edged", count[moduleEdged], 27)
+	wantEq(t, "functions of env", count[moduleEnv], len(waverlessFuncs())+len(faasmFuncs())+len(sledgeFuncs()))
 }
 
 func TestTypes(t *testing.T) {
@@ -121,6 +122,49 @@ func TestPointersOutside(t *testing.T) {
 		{"edged.rget", []any{1, end - 1, 2, 0}, "buf"},
 		{"edged.rwait", []any{end - 7, 1, 1, 0, 0}, "handles_ptr"},
 		{"edged.rwait", []any{0, 1, 1, 0, end}, "ready_ptr"},
+		{"scratch_storage.get_size", []any{end - 1, 2}, "key"},
+		{"scratch_storage.get", []any{end - 1, 2, 0, 0}, "key"},
+		{"scratch_storage.get", []any{0, 1, end - 1, 2}, "buf"},
+		{"scratch_storage.set", []any{end - 1, 2, 0, 0}, "key"},
+		{"scratch_storage.set", []any{0, 1, end - 1, 2}, "value"},
+		{"scratch_storage.delete", []any{end - 1, 2}, "key"},
+		{"scratch_storage.upsert", []any{end - 1, 2, 0, 0}, "key"},
+		{"scratch_storage.upsert", []any{0, 1, end - 1, 2}, "value"},
+		{"env.kv_set", []any{end - 1, 2, 0, 0}, "k"},
+		{"env.kv_set", []any{0, 1, end - 1, 2}, "v"},
+		{"env.kv_get_len", []any{end - 1, 2, 0, 0}, "k"},
+		{"env.kv_get_len", []any{0, 1, end - 3, 0}, "len_out"},
+		{"env.kv_get_len", []any{0, 1, 0, end - 3}, "id_out"},
+		{"env.kv_batch_ope", []any{end - 4, 2, 0}, "ops"},
+		{"env.kv_batch_ope", []any{0, uint32(1 << 31), 0}, "ops"},
+		{"env.kv_batch_ope", []any{0, 1, end - 3}, "id_out"},
+		{"env.kv_batch_res", []any{1, end - 4, 2}, "args"},
+		{"env.open_file", []any{end - 1, 2, 0}, "name"},
+		{"env.open_file", []any{0, 1, end - 3}, "fd_out"},
+		{"env.read_file_at", []any{3, end - 1, 2, 0, 0}, "buf"},
+		{"env.read_file_at", []any{3, 0, 1, 0, end - 3}, "read_out"},
+		{"env.write_result", []any{end - 1, 2}, "ptr"},
+		{"env.__faasm_read_input", []any{end - 1, 2}, "buffer"},
+		{"env.__faasm_write_output", []any{end - 1, 2}, "output"},
+		{"env.__faasm_read_state", []any{end - 1, 0, 0}, "key"},
+		{"env.__faasm_read_state", []any{0, end - 1, 2}, "buffer"},
+		{"env.__faasm_write_state", []any{end, 0, 0}, "key"},
+		{"env.__faasm_write_state", []any{0, end - 1, 2}, "data"},
+		{"env.__faasm_read_state_offset", []any{end - 1, 0, 0, 0, 0}, "key"},
+		{"env.__faasm_read_state_offset", []any{0, 0, 0, end - 1, 2}, "buffer"},
+		{"env.__faasm_write_state_offset", []any{end - 1, 0, 0, 0, 0}, "key"},
+		{"env.__faasm_write_state_offset", []any{0, 0, 0, end - 1, 2}, "data"},
+		{"env.__faasm_append_state", []any{uint32(0xffffffff), 0, 0}, "key"},
+		{"env.__faasm_append_state", []any{0, end - 1, 2}, "data"},
+		{"env.__faasm_read_appended_state", []any{end - 1, 0, 0, 0}, "key"},
+		{"env.__faasm_read_appended_state", []any{0, end - 1, 2, 0}, "buffer"},
+		{"env.__faasm_clear_appended_state", []any{end - 1}, "key"},
+		{"env.__faasm_push_state", []any{end - 1}, "key"},
+		{"env.__faasm_pull_state", []any{end - 1, 0}, "key"},
+		{"env.__faasm_lock_state_read", []any{end - 1}, "key"},
+		{"env.__faasm_unlock_state_read", []any{end - 1}, "key"},
+		{"env.__faasm_lock_state_write", []any{end - 1}, "key"},
+		{"env.__faasm_unlock_state_write", []any{end - 1}, "key"},
 		{"wasi_snapshot_preview1.args_get", []any{end - 3, 0}, "argv"},
 		{"wasi_snapshot_preview1.args_get", []any{0, end - 1}, "argv_buf"},
 		{"wasi_snapshot_preview1.args_sizes_get", []any{end - 3, 0}, "argc"},
@@ -249,8 +293,9 @@ func hostileCall(tb testing.TB, env *Env, f wasmedge.HostFunc, size int, stack [
 	}
 	var outside *PointerError
 	var exited *wasmedge.ExitError
+	var ended *endedError
 	switch {
-	case err == nil, errors.As(err, &outside), errors.As(err, &exited), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, errors.As(err, &outside), errors.As(err, &exited), errors.As(err, &ended), errors.Is(err, context.DeadlineExceeded):
 	default:
 		tb.Fatalf("%s(%s): %v", f.Name, args, err)
 	}

@@ -44,6 +44,9 @@ func (e *Env) makeProcess() {
 		return
 	}
 	e.process.args = append(append(e.process.args, e.app.Name), e.app.Args...)
+	if e.app.ABI == ABISledge && e.req != nil {
+		e.process.args = e.sledgeArgs(e.process.args)
+	}
 	e.process.environ = append(e.process.environ, e.app.Environ...)
 }
 

@@ -19,6 +19,7 @@ import (
 	"edged.dev/edge/edged/internal/pool"
 	"edged.dev/edge/edged/internal/router"
 	"edged.dev/edge/edged/internal/strictyaml"
+	"edged.dev/edge/hostfn"
 	"edged.dev/edge/wasmedge"
 	"edged.dev/edge/wasmedge/aot"
 	"edged.dev/edge/wasmedge/gate"
@@ -104,19 +105,28 @@ func (d *Daemon) read(req admin.DeployRequest) (*manifest.Manifest, *gate.Module
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
+	name := manifest.ABIAuto
+	if m != nil {
+		name = m.ABI
+	}
+	if other, foreign := hostfn.Foreign(functionImports(module)); foreign && name == manifest.ABIAuto {
+		name = manifest.ABI(other.String())
+	}
 	names, types := functionExports(module)
-	if m != nil && (m.ABI == manifest.ABICGI || m.ABI == manifest.ABIStdio) && !slices.Contains(names, manifest.CommandEntry) {
+	if name.Command() && !slices.Contains(names, manifest.CommandEntry) {
 		return nil, nil, &admin.Error{
-			Kind: admin.ErrInvalid, Detail: fmt.Sprintf("abi is %s, but the module exports no %s: it is a reactor", m.ABI, manifest.CommandEntry),
+			Kind: admin.ErrInvalid, Detail: fmt.Sprintf("abi is %s, but the module exports no %s: it is a reactor", name, manifest.CommandEntry),
 			Remedy: "leave abi out or write abi: edged, or build the module as a command",
 		}
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !callable(types[name]) })
+	abi := abis()[name] // auto: that of a reactor, whose entries a command's are too
+	names = slices.DeleteFunc(names, func(export string) bool { return !abi.Entry(types[export]) })
 	if m == nil {
-		if m, err = manifest.FromModule(req.ModuleName, names); err != nil {
+		if m, err = manifest.FromModule(req.ModuleName, name, names); err != nil {
 			return nil, nil, invalid(err)
 		}
 	}
+	m.ABI = name // what has been found out is written down: after a restart the module is not there yet to be asked
 	if err := m.AddExports(names); err != nil {
 		return nil, nil, invalid(err)
 	}
@@ -163,8 +173,11 @@ func (c *candidate) checkEntries() error {
 		switch {
 		case !ok:
 			checker.Add(at, fmt.Sprintf("the module exports no function %q", function.Entry), c.suggest(function.Entry))
-		case !callable(t):
+		case !c.abi.Entry(t):
 			checker.Add(at, fmt.Sprintf("%q has type %s", function.Entry, t), "an entry takes nothing and returns nothing or an i32")
+		case hostfn.TakesArgument(t) && !c.types[hostfn.AllocateExport].Equal(hostfn.AllocateType()):
+			checker.Add(at, fmt.Sprintf("%q takes (pointer, length), but the module does not export %s, of type %s", function.Entry,
+				hostfn.AllocateExport, hostfn.AllocateType()), "export it")
 		}
 	}
 	if err := checker.Err(); err != nil {

@@ -59,21 +59,29 @@ func gateLimits(m *manifest.Manifest) gate.Limits {
 func inspect(m *manifest.Manifest, module *gate.Module) (*candidate, error) {
 	c := &candidate{manifest: m, module: module}
 	c.names, c.types = functionExports(module)
-	switch m.ABI {
-	case manifest.ABIEdged:
-		c.abi = hostfn.ABIEdged
-	case manifest.ABICGI:
-		c.abi = hostfn.ABICGI
-	case manifest.ABIStdio:
-		c.abi = hostfn.ABIStdio
-	case manifest.ABIAuto:
-		abi, err := hostfn.Detect(c.names)
-		if err != nil {
-			return nil, err
-		}
-		c.abi = abi
+	abi, err := abiOf(m.ABI, c.names)
+	if err != nil {
+		return nil, err
 	}
+	c.abi = abi
 	return c, nil
+}
+
+// abis are the interfaces that a manifest can name.
+func abis() map[manifest.ABI]hostfn.ABI {
+	return map[manifest.ABI]hostfn.ABI{
+		manifest.ABIEdged: hostfn.ABIEdged, manifest.ABICGI: hostfn.ABICGI, manifest.ABIStdio: hostfn.ABIStdio,
+		manifest.ABIWaverless: hostfn.ABIWaverless, manifest.ABIFaasm: hostfn.ABIFaasm,
+		manifest.ABISledge: hostfn.ABISledge, manifest.ABIWarrior: hostfn.ABIWarrior,
+	}
+}
+
+// abiOf returns how a module is spoken to. auto never means another system here: a deploy has written that into the manifest.
+func abiOf(name manifest.ABI, exports []string) (hostfn.ABI, error) {
+	if abi, named := abis()[name]; named {
+		return abi, nil
+	}
+	return hostfn.Detect(exports)
 }
 
 // program loads an artifact of the candidate.
@@ -200,12 +208,9 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	abi := hostfn.ABIEdged
-	if _, command := m.Command(); command {
+	abi, named := abis()[m.ABI]
+	if _, command := m.Command(); !named && command {
 		abi = hostfn.ABICGI
-		if m.ABI == manifest.ABIStdio {
-			abi = hostfn.ABIStdio
-		}
 	}
 	options := hostfn.AppOptions{
 		Name: string(m.App), ABI: abi, Space: space, Calls: d.calls.For(m.App, m.Grants.Calls), Config: m.Grants.Config, Secrets: secrets,

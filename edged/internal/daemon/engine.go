@@ -101,9 +101,13 @@ func functionExports(module *gate.Module) (names []string, types map[string]wasm
 	return names, types
 }
 
-// callable reports whether a function of that type can be an entry: () -> () or () -> i32.
-func callable(t wasmedge.FuncType) bool {
-	return len(t.Params) == 0 && (len(t.Results) == 0 || len(t.Results) == 1 && t.Results[0] == wasmedge.I32)
+// functionImports returns what a module imports.
+func functionImports(module *gate.Module) []hostfn.Import {
+	var imports []hostfn.Import
+	for _, i := range module.Imports {
+		imports = append(imports, hostfn.Import{Module: i.Module, Name: i.Name})
+	}
+	return imports
 }
 
 // startUp returns the exports to call in a fresh instance: the module's start function, then its initialiser.

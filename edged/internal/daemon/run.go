@@ -85,7 +85,7 @@ func runEntry(names []string, types map[string]wasmedge.FuncType) (string, error
 	}
 	var entries []string
 	for _, name := range names {
-		if callable(types[name]) && name != "_initialize" && name != "__wasm_call_ctors" && name != "edged_restore" {
+		if hostfn.ABIEdged.Entry(types[name]) && name != "_initialize" && name != "__wasm_call_ctors" && name != "edged_restore" {
 			entries = append(entries, name)
 		}
 	}

@@ -45,7 +45,30 @@ const (
 	ABIEdged ABI = "edged" // the native host functions
 	ABICGI   ABI = "cgi"   // a command that answers CGI 1.1 on its standard output
 	ABIStdio ABI = "stdio" // a command: request body in, response body out
+
+	ABIWaverless ABI = "waverless" // a reactor written for waverless
+	ABIFaasm     ABI = "faasm"     // a command written for Faasm
+	ABISledge    ABI = "sledge"    // a command written for Sledge
+	ABIWarrior   ABI = "warrior"   // a command written for Warrior
 )
+
+// Command reports whether a module of this interface is entered at [CommandEntry]; false for auto, of which it is not known.
+func (a ABI) Command() bool {
+	switch a {
+	case ABICGI, ABIStdio, ABIFaasm, ABISledge, ABIWarrior:
+		return true
+	case ABIAuto, ABIEdged, ABIWaverless:
+	}
+	return false
+}
+
+// abis lists the interfaces as a manifest names them.
+func abis() []string {
+	return []string{
+		string(ABIAuto), string(ABIEdged), string(ABICGI), string(ABIStdio),
+		string(ABIWaverless), string(ABIFaasm), string(ABISledge), string(ABIWarrior),
+	}
+}
 
 // Durability says when a write to the app's space is acknowledged.
 type Durability string
@@ -132,6 +155,11 @@ type Function struct {
 	HTTP  HTTP   `yaml:"http,omitempty"`
 	// Deadline is when a caller loses interest, counted from arrival: the scheduler's order, not a kill. Zero is unknown.
 	Deadline time.Duration `yaml:"deadline,omitempty"`
+	// RelativeDeadline is Deadline in Sledge's unit, for manifests made of its route files; it stands for a deadline that is not
+	// given. ExpectedExecution and AdmissionsPercentile are of those files too: what they tell is learnt here.
+	RelativeDeadline     int `yaml:"relative-deadline-us,omitempty"`
+	ExpectedExecution    int `yaml:"expected-execution-us,omitempty"`
+	AdmissionsPercentile int `yaml:"admissions-percentile,omitempty"`
 	// KVs are the keys that the function may use, as patterns, and how; every other key is denied. Without it the function may
 	// use every key of the app's space.
 	KVs map[string][]Access `yaml:"kvs,omitempty"`
@@ -171,11 +199,14 @@ func (m *Manifest) complete() {
 	for name, function := range m.Functions {
 		if function.Entry == "" {
 			function.Entry = string(name)
-			m.Functions[name] = function
 		}
 		for i := range function.On {
 			function.On[i].complete()
 		}
+		if function.Deadline == 0 && function.RelativeDeadline > 0 {
+			function.Deadline = time.Duration(function.RelativeDeadline) * time.Microsecond
+		}
+		m.Functions[name] = function
 	}
 }
 

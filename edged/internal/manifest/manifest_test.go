@@ -87,6 +87,36 @@ func TestParseDefaults(t *testing.T) {
 	}
 }
 
+// TestSledgeRoute: the keys of a route file of Sledge stand as they are in a manifest, and its deadline counts.
+func TestSledgeRoute(t *testing.T) {
+	const text = `version: 1
+app: fib
+module: fib.wasm
+abi: sledge
+functions:
+  main:
+    entry: _start
+    http: {path: /fib}
+    relative-deadline-us: 50000
+    expected-execution-us: 4000
+    admissions-percentile: 70
+`
+	m, err := Parse("edged.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Functions["main"].Deadline; got != 50*time.Millisecond {
+		t.Errorf("deadline %v, want 50ms", got)
+	}
+	back, err := m.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Parse("again.yaml", back); err != nil || !reflect.DeepEqual(again, m) {
+		t.Errorf("%v: %+v, want %+v", err, again, m)
+	}
+}
+
 func TestYAMLRoundTrip(t *testing.T) {
 	for _, text := range []string{full, "version: 1\napp: a\nmodule: a.wasm\n", "version: 1\napp: a\nmodule: '1.0'\nabi: cgi\nlimits: {timeout: 1h30m}\ngrants: {config: {a: 'true', b: '', c: \"x\\ny\"}}\n"} {
 		m, err := Parse("edged.yaml", []byte(text))
@@ -136,6 +166,11 @@ func TestParseProblems(t *testing.T) {
 		{"secret twice", head + "grants: {secrets: [a, a]}\n", `grants.secrets[1]: "a" is here twice`},
 		{"function name", head + "functions: {Get: {}}\n", `functions.Get: "Get" is not a name`},
 		{"method", head + "functions: {f: {http: {methods: [get]}}}\n", `"get" is not known here; did you mean "GET"?`},
+		{"deadline of Sledge", head + "functions: {f: {relative-deadline-us: -1}}\n", "functions.f.relative-deadline-us: -1 is not a deadline"},
+		{"two deadlines", head + "functions: {f: {deadline: 5ms, relative-deadline-us: 6000}}\n", "has a deadline already"},
+		{"execution of Sledge", head + "functions: {f: {expected-execution-us: -5}}\n", "-5 is not a time"},
+		{"percentile of Sledge", head + "functions: {f: {admissions-percentile: 100}}\n", "100 is not one of Sledge's percentiles; give 50 to 99"},
+		{"command of another system", head + "abi: faasm\nfunctions: {f: {}}\n", "a module of abi faasm is entered at _start"},
 		{"foreign path", head + "functions: {f: {http: {path: /b/f}}}\n", `functions.f.http.path: "/b/f" is not below the app's own path; begin it with /a`},
 		{"path of a longer name", head + "functions: {f: {http: {path: /ab}}}\n", "is not below"},
 		{"path with dots", head + "functions: {f: {http: {path: /a/../b}}}\n", "has an empty segment"},
@@ -241,7 +276,7 @@ func TestFromModule(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := FromModule(c.file, c.exports)
+			m, err := FromModule(c.file, ABIAuto, c.exports)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +300,7 @@ func TestFromModule(t *testing.T) {
 		file    string
 		exports []string
 	}{{"a.wasm", nil}, {"a.wasm", []string{"_initialize"}}, {"___.wasm", []string{"f"}}} {
-		if m, err := FromModule(c.file, c.exports); err == nil {
+		if m, err := FromModule(c.file, ABIAuto, c.exports); err == nil {
 			t.Errorf("FromModule(%q, %q) = %+v, want an error", c.file, c.exports, m)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 const CommandFunction invoke.FunctionName = "main"
 
 // FromModule returns the manifest of a module that was deployed without one. name is the module's file name; the app is
-// named after it. exports are the module's exported functions of type () -> () and () -> i32, in any order: each
+// named after it. abi is the interface that the module speaks, or auto. exports are the exported functions that can be entries, in any order: each
 // becomes a function, unless it is _start, which makes the module a command. The error says why nothing came of it.
-func FromModule(name string, exports []string) (*Manifest, error) {
+func FromModule(name string, abi ABI, exports []string) (*Manifest, error) {
 	m := Default()
+	m.ABI = abi
 	base := filepath.Base(name)
 	m.App = invoke.AppName(toName(strings.TrimSuffix(base, filepath.Ext(base))))
 	if m.App == "" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/strictyaml"
@@ -57,7 +58,7 @@ func (m *Manifest) check(broken func(path string) bool) error {
 	c.required("app", string(m.App), "an app has a name")
 	c.name("app", string(m.App))
 	c.required("module", m.Module, "an app has a module: the path of its .wasm file")
-	c.oneOf("abi", string(m.ABI), string(ABIAuto), string(ABIEdged), string(ABICGI), string(ABIStdio))
+	c.oneOf("abi", string(m.ABI), abis()...)
 	c.oneOf("template", string(m.Template), string(TemplateAuto), string(TemplateOff))
 	c.limits(&m.Limits)
 	if m.KV.Space != string(m.App) { // else it is the default, and the app's name has been judged
@@ -206,6 +207,7 @@ func (c *checker) functions(m *Manifest) {
 		at := "functions." + string(name)
 		c.require(ValidName(string(name)), at, fmt.Sprintf("%q is not a name", name), hintName(string(name)))
 		c.require(function.Deadline >= 0, at+".deadline", "a deadline is above zero", "")
+		c.sledge(at, &function)
 		c.http(m.App, at+".http", &function.HTTP)
 		c.kvs(at+".kvs", function.KVs)
 		c.on(m, at+".on", function.On)
@@ -218,12 +220,28 @@ func (c *checker) functions(m *Manifest) {
 				"give each a path or methods of its own")
 		}
 	}
-	if m.ABI == ABICGI || m.ABI == ABIStdio {
+	if m.ABI.Command() {
 		for _, name := range names {
 			c.require(m.Functions[name].Entry == CommandEntry, fmt.Sprintf("functions.%s.entry", name),
 				fmt.Sprintf("a module of abi %s is entered at %s", m.ABI, CommandEntry), "write entry: "+CommandEntry)
 		}
 	}
+}
+
+// maxRelativeDeadline is one hour: far above what a route of Sledge waits for, and it fits in every unit.
+const maxRelativeDeadline = 3_600_000_000
+
+// sledge checks the keys that come from Sledge's route files.
+func (c *checker) sledge(at string, f *Function) {
+	c.require(f.RelativeDeadline >= 0 && f.RelativeDeadline <= maxRelativeDeadline, at+".relative-deadline-us",
+		fmt.Sprintf("%d is not a deadline", f.RelativeDeadline), fmt.Sprintf("give 1 to %d microseconds", maxRelativeDeadline))
+	c.require(f.RelativeDeadline <= 0 || f.RelativeDeadline > maxRelativeDeadline ||
+		f.Deadline == time.Duration(f.RelativeDeadline)*time.Microsecond, at+".relative-deadline-us",
+		"the function has a deadline already, and another", "remove one of both")
+	c.require(f.ExpectedExecution >= 0 && f.ExpectedExecution <= maxRelativeDeadline, at+".expected-execution-us",
+		fmt.Sprintf("%d is not a time", f.ExpectedExecution), fmt.Sprintf("give 1 to %d microseconds", maxRelativeDeadline))
+	c.require(f.AdmissionsPercentile == 0 || f.AdmissionsPercentile >= 50 && f.AdmissionsPercentile <= 99, at+".admissions-percentile",
+		fmt.Sprintf("%d is not one of Sledge's percentiles", f.AdmissionsPercentile), "give 50 to 99")
 }
 
 // collide reports whether two functions answer the same method at the same pattern. Patterns that only overlap do not:

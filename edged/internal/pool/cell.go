@@ -23,6 +23,7 @@ type cell struct {
 type entry struct {
 	fn     *wasmedge.Func
 	result bool // it returns a number
+	takes  bool // it takes (ptr, len)
 }
 
 // entry returns the entry of a function.
@@ -35,7 +36,7 @@ func (c *cell) entry(f *Function) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	c.entries[f.index] = entry{fn: fn, result: len(typ.Results) == 1}
+	c.entries[f.index] = entry{fn: fn, result: len(typ.Results) == 1, takes: hostfn.TakesArgument(typ)}
 	return c.entries[f.index], nil
 }
 

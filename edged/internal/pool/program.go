@@ -11,7 +11,7 @@ type Program struct {
 	Module *wasmedge.Module
 	// StartUp are the exports to call once in a fresh instance, all of type () -> (), the start function first.
 	StartUp []string
-	// Entries are the types of the functions' entries by export name: () -> () or () -> i32.
+	// Entries are the types of the functions' entries by export name: () -> () or () -> i32, or with (i32, i32) as parameters.
 	Entries map[string]wasmedge.FuncType
 	// Resettable says that memory and globals are all the state of an instance, so that it can start from a template and be
 	// reset to it. Otherwise every request gets an instance that has been started the long way.

@@ -34,7 +34,7 @@ type worker struct {
 	core     hostfn.Core // nil when it has none to leave
 	until    time.Time   // when its clock runs out
 	byCaller bool        // until is the deadline that its caller gave
-	stack    [1]uint64
+	stack    [2]uint64
 	stream   func(status int, headers []hostfn.Header, part []byte) error // part
 
 	ends atomic.Int64 // until as a moment; never when nothing runs. Written by the thread with mu held
@@ -290,7 +290,11 @@ func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
 	if inv.Stamps.Started = inv.Stamps.Picked; !ready {
 		inv.Stamps.Started = time.Now()
 	}
-	err = w.enter(c.instance, entry.fn, s.env, w.stack[:])
+	if entry.takes {
+		err = w.enterWith(c, entry.fn, s.env)
+	} else {
+		err = w.enter(c.instance, entry.fn, s.env, w.stack[:])
+	}
 	w.last = used{app: fn.app, cell: c, end: endingOf(err)}
 	if err == nil && entry.result && uint32(w.stack[0]) != 0 {
 		return fmt.Errorf("%w: %d", errReturned, int32(uint32(w.stack[0])))
