@@ -139,7 +139,7 @@ func (d *Daemon) functionRoutes(one *deployed) []admin.FunctionRoute {
 		route := m.Route(name)
 		list = append(list, admin.FunctionRoute{
 			Name: name, Route: route, Methods: function.HTTP.Methods, Entry: function.Entry, UDS: d.config.UDS,
-			URL: "http://" + d.httpAddr() + strings.TrimSuffix(route, "/*"), Triggers: []string{"http", "uds"},
+			URL: "http://" + d.httpAddr() + strings.TrimSuffix(route, "/*"), Triggers: triggersOf(function.On),
 		})
 	}
 	slices.SortFunc(list, func(a, b admin.FunctionRoute) int { return strings.Compare(string(a.Name), string(b.Name)) })

@@ -1,7 +1,8 @@
 // Package daemon is the composition root: it builds every part of edged, joins them, starts them in order and stops them in
 // reverse. It also implements the management service, which is what the parts can do together.
 //
-// Order: engine and artifact cache, key-value store, app registry, pool, scheduler, apps, data ports, admin socket.
+// Order: engine and artifact cache, key-value store, app registry, pool, scheduler, apps, timers, data ports, admin
+// socket.
 package daemon
 
 import (
@@ -26,6 +27,7 @@ import (
 	"edged.dev/edge/edged/internal/pool"
 	"edged.dev/edge/edged/internal/router"
 	"edged.dev/edge/edged/internal/scheduler"
+	"edged.dev/edge/edged/internal/trigger/crontrigger"
 	"edged.dev/edge/edged/internal/trigger/httptrigger"
 	"edged.dev/edge/edged/internal/trigger/udstrigger"
 	"edged.dev/edge/kvstore"
@@ -63,6 +65,7 @@ type Daemon struct {
 	ids       atomic.Uint64
 	http      *httptrigger.Server
 	uds       *udstrigger.Server
+	timers    *crontrigger.Timers
 	admin     *admin.Server
 
 	building sync.RWMutex // held for reading by a deploy from its compilation on: its artifact must not be tidied away
@@ -93,6 +96,7 @@ func New(options Options) (*Daemon, error) {
 		{"calls", d.openCalls},
 		{"scheduler", d.openScheduler},
 		{"apps", d.openApps},
+		{"timers", d.openTimers},
 	}
 	for _, step := range steps {
 		if err := step.open(options); err != nil {
@@ -200,6 +204,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready) error) error {
 	if err := ready(where); err != nil {
 		return err
 	}
+	d.timers.Start() // not before the ports: what a timer's function calls may be this box
 	var tidying sync.WaitGroup
 	tidying.Go(func() { d.keepTidy(ctx) })
 	<-ctx.Done()
@@ -260,6 +265,7 @@ func (d *Daemon) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()
 	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())
+	d.timers.Close() // nothing more begins by itself
 	var closing sync.WaitGroup
 	for _, port := range []func(context.Context) error{d.http.Close, d.uds.Close} {
 		closing.Go(func() {

@@ -121,6 +121,9 @@ func (d *Daemon) KVGet(_ context.Context, space string, key []byte) ([]byte, err
 
 // KVSet implements admin.KV. A space that does not exist is made, as durable as can be.
 func (d *Daemon) KVSet(ctx context.Context, space string, key, value []byte) error {
+	if err := notOwn(space); err != nil {
+		return err
+	}
 	s, err := d.store.Lookup(space)
 	if errors.Is(err, kvstore.ErrSpaceNotFound) {
 		s, err = d.store.Space(space, kvstore.Sync)
@@ -133,6 +136,9 @@ func (d *Daemon) KVSet(ctx context.Context, space string, key, value []byte) err
 
 // KVDelete implements admin.KV.
 func (d *Daemon) KVDelete(ctx context.Context, space string, key []byte) (bool, error) {
+	if err := notOwn(space); err != nil {
+		return false, err
+	}
 	s, err := d.space(space)
 	if err != nil {
 		return false, err
@@ -167,6 +173,9 @@ func (d *Daemon) KVExport(ctx context.Context, space string, w io.Writer) error 
 
 // KVImport implements admin.KV.
 func (d *Daemon) KVImport(ctx context.Context, space string, r io.Reader) (int64, error) {
+	if err := notOwn(space); err != nil {
+		return 0, err
+	}
 	moved, err := d.store.Import(ctx, r, space)
 	return int64(moved.Keys), storeError(err)
 }

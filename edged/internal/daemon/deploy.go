@@ -19,6 +19,7 @@ import (
 	"edged.dev/edge/edged/internal/pool"
 	"edged.dev/edge/edged/internal/router"
 	"edged.dev/edge/edged/internal/strictyaml"
+	"edged.dev/edge/edged/internal/trigger/crontrigger"
 	"edged.dev/edge/hostfn"
 	"edged.dev/edge/wasmedge"
 	"edged.dev/edge/wasmedge/aot"
@@ -339,6 +340,11 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 	}
 	d.mu.Unlock()
 	d.router.Swap(table)
+	var timers []crontrigger.Timer
+	if one != nil {
+		timers = timersOf(one.version.Manifest)
+	}
+	d.timers.Set(name, timers)
 	if before != nil {
 		before.app.Retire()
 	}

@@ -41,6 +41,8 @@ functions:
     on:
       - {kv: "stock/{id}", events: [new, delete], retries: 0, backoff: 2s, backlog: 10}
       - {kv: "log/*", space: other}
+      - {cron: "*/5 * * * *", tz: Europe/Berlin}
+      - every: 30s
 `
 
 func TestParse(t *testing.T) {
@@ -64,8 +66,10 @@ func TestParse(t *testing.T) {
 				Entry: "get_item", HTTP: HTTP{[]string{"GET", "HEAD"}, "/shop/items/{id}"}, Deadline: 50 * time.Millisecond,
 				KVs: map[string][]Access{"item/{id}": {AccessGet}},
 				On: []Trigger{
-					{"stock/{id}", "", []Event{EventNew, EventDelete}, 0, 2 * time.Second, 10},
-					{"log/*", "other", []Event{EventSet}, DefaultRetries, DefaultBackoff, DefaultBacklog},
+					{KV: "stock/{id}", Events: []Event{EventNew, EventDelete}, Backoff: 2 * time.Second, Backlog: 10},
+					{KV: "log/*", Space: "other", Events: []Event{EventSet}, Retries: DefaultRetries, Backoff: DefaultBackoff, Backlog: DefaultBacklog},
+					timer(Trigger{Cron: "*/5 * * * *", TZ: "Europe/Berlin", Missed: MissedOnce}),
+					timer(Trigger{Every: 30 * time.Second}),
 				},
 			},
 		},
@@ -73,6 +77,12 @@ func TestParse(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+}
+
+// timer completes a timer: it has the defaults of the keys that are of kv.
+func timer(t Trigger) Trigger {
+	t.SetDefaults()
+	return t
 }
 
 func TestParseDefaults(t *testing.T) {
@@ -197,6 +207,19 @@ func TestParseProblems(t *testing.T) {
 		{"backlog", head + "functions: {f: {on: [{kv: a, backlog: 0}]}}\n", "functions.f.on[0].backlog"},
 		{"space of a trigger", head + "functions: {f: {on: [{kv: a, space: A/B}]}}\n", "functions.f.on[0].space"},
 		{"key of on", head + "functions: {f: {on: [{kvs: a}]}}\n", `did you mean "kv"?`},
+		{"no trigger", head + "functions: {f: {on: [{}]}}\n", "functions.f.on[0]: nothing says what starts"},
+		{"two triggers in one", head + "functions: {f: {on: [{cron: '@daily', every: 1s}]}}\n", "keys cron and every"},
+		{"schedule", head + "functions: {f: {on: [{every: 1s}, {cron: '61 * * * *'}]}}\n", "functions.f.on[1].cron: 61 in the minute is outside 0 to 59"},
+		{"zone", head + "functions: {f: {on: [{cron: '@daily', tz: Mars/Olympus}]}}\n", `functions.f.on[0].tz: "Mars/Olympus" is no known time zone`},
+		{"the machine's zone", head + "functions: {f: {on: [{cron: '@daily', tz: Local}]}}\n", "another zone on every machine"},
+		{"zone of a period", head + "functions: {f: {on: [{every: 1s, tz: UTC}]}}\n", "functions.f.on[0].tz: only a schedule"},
+		{"missed of a period", head + "functions: {f: {on: [{every: 1s, missed: all}]}}\n", "functions.f.on[0].missed: only a schedule"},
+		{"policy", head + "functions: {f: {on: [{cron: '@daily', missed: al}]}}\n", `did you mean "all"?`},
+		{"short period", head + "functions: {f: {on: [{every: 1ms}]}}\n", "functions.f.on[0].every: a period of 1ms"},
+		{"many triggers", head + "functions: {f: {on: [" + strings.Repeat("{every: 1s},", 65) + "]}}\n", "functions.f.on: 65 triggers are too many"},
+		{"retries of a timer", head + "functions: {f: {on: [{cron: '@daily', retries: 1}]}}\n", "a timer's run is not tried again"},
+		{"kinds", head + "functions: {f: {on: [{kv: a, cron: '@daily'}]}}\n", "keys kv and cron"},
+		{"key of a trigger", head + "functions: {f: {on: [{crom: '@daily'}]}}\n", `did you mean "cron"?`},
 		{"empty access", head + "functions: {f: {kvs: {k: []}}}\n", "functions.f.kvs.k: no access is listed"},
 		{"access", head + "functions: {f: {kvs: {k: [gte]}}}\n", `did you mean "get"?`},
 		{"alias bomb", "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", "anchors (&name) are not allowed"},

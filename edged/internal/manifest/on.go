@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"edged.dev/edge/kvstore/keypattern"
@@ -33,7 +34,8 @@ const (
 	maxTriggers = 64 // of one function
 )
 
-// Trigger is something beside HTTP that starts a function. Exactly one of its keys says what; the others say how.
+// Trigger is something beside HTTP that starts a function. Exactly one of its keys says what: kv, cron or every; the others say
+// how. Retries, Backoff and Backlog are of kv; the others have the defaults there.
 type Trigger struct {
 	KV     string  `yaml:"kv,omitempty"`     // a pattern of keys; see package keypattern
 	Space  string  `yaml:"space,omitempty"`  // of the keys; the app's unless given
@@ -43,6 +45,11 @@ type Trigger struct {
 	Backoff time.Duration `yaml:"backoff"`
 	// Backlog is how many events may wait. A write that would make one more is refused.
 	Backlog int `yaml:"backlog"`
+
+	Cron   string        `yaml:"cron,omitempty"`   // a schedule; see package cronspec
+	TZ     string        `yaml:"tz,omitempty"`     // whose clock Cron goes by; UTC unless given
+	Missed Missed        `yaml:"missed,omitempty"` // of Cron; once unless given
+	Every  time.Duration `yaml:"every,omitempty"`  // a period
 }
 
 // SetDefaults sets what does not follow from names.
@@ -54,6 +61,9 @@ func (t *Trigger) SetDefaults() {
 func (t *Trigger) complete() {
 	if t.KV != "" && len(t.Events) == 0 {
 		t.Events = []Event{EventSet}
+	}
+	if t.Cron != "" && t.Missed == "" {
+		t.Missed = MissedOnce
 	}
 }
 
@@ -71,8 +81,9 @@ func (c *checker) on(m *Manifest, at string, list []Trigger) {
 		fmt.Sprintf("give at most %d; a pattern can stand for many keys", maxTriggers))
 	for i := range list {
 		t, where := &list[i], fmt.Sprintf("%s[%d]", at, i)
-		c.require(t.KV != "", where, "nothing says what starts the function", "write kv: and a pattern of keys")
+		c.kinds(where, t)
 		c.kvTrigger(m, where, t)
+		c.timer(where, t)
 		c.require(t.Retries >= 0 && t.Retries <= maxRetries, where+".retries", fmt.Sprintf("%d retries are not possible", t.Retries),
 			fmt.Sprintf("give 0 to %d", maxRetries))
 		c.require(t.Backoff > 0 && t.Backoff <= maxBackoff, where+".backoff", fmt.Sprintf("a pause of %v is not possible", t.Backoff),
@@ -100,6 +111,22 @@ func (c *checker) kvTrigger(m *Manifest, where string, t *Trigger) {
 		seen = append(seen, string(event))
 	}
 	c.unique(where+".events", seen)
+}
+
+// kinds makes sure that a trigger is of exactly one kind.
+func (c *checker) kinds(where string, t *Trigger) {
+	var kinds []string
+	for _, kind := range []struct {
+		key string
+		set bool
+	}{{"kv", t.KV != ""}, {"cron", t.Cron != ""}, {"every", t.Every != 0}} {
+		if kind.set || c.broken(where+"."+kind.key) {
+			kinds = append(kinds, kind.key)
+		}
+	}
+	c.require(len(kinds) > 0, where, "nothing says what starts the function",
+		"write kv: and a pattern of keys, cron: and a schedule, or every: and a period")
+	c.require(len(kinds) < 2, where, "a trigger is of one kind, this has the keys "+strings.Join(kinds, " and "), "make an item of the list of each")
 }
 
 // pattern checks a pattern of keys.

@@ -213,6 +213,15 @@ func TestSchemaJudgesLikeParse(t *testing.T) {
 		{head + "functions: {f: {on: [{kv: a, space: A}]}}\n", false},
 		{head + "functions: {f: {deadline: 10ms}}\n", true},
 		{head + "functions: {f: {deadline: 10}}\n", false},
+		{head + "functions: {f: {on: []}}\n", true},
+		{head + "functions: {f: {on: [{cron: '*/5 * * * *', tz: Europe/Berlin, missed: all}, {every: 30s}]}}\n", true},
+		{head + "functions: {f: {on: [{}]}}\n", false},
+		{head + "functions: {f: {on: [{cron: '@daily', every: 30s}]}}\n", false},
+		{head + "functions: {f: {on: [{cron: ''}]}}\n", false},
+		{head + "functions: {f: {on: [{every: 30s, tz: UTC}]}}\n", false},
+		{head + "functions: {f: {on: [{every: 30s, missed: once}]}}\n", false},
+		{head + "functions: {f: {on: [{cron: '@daily', missed: never}]}}\n", false},
+		{head + "functions: {f: {on: {every: 30s}}}\n", false},
 		{"version: 1\napp: ~\nmodule: a.wasm\n", false},
 	} {
 		_, parseErr := Parse("m.yaml", []byte(c.text))
