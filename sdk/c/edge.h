@@ -110,7 +110,7 @@ int32_t edged_output_header(const char *name, size_t name_len, const char *value
 EDGED_IMPORT(error) void edged_error(const char *text, size_t len);
 
 /* Reads a fact about the call. Keys: "method" "path" "query" "header:<name>" "param:<name>" "trigger" "key" "event_id"
-   "attempt" "app" "function" "node" "route" "path_info" "proto" "host" "remote". Returns the full length and copies only when that is <= cap; EDGE_NOT_FOUND. */
+   "attempt" "app" "function" "node" "route" "path_info" "proto" "host" "remote" "result:status". Returns the full length and copies only when that is <= cap; EDGE_NOT_FOUND. */
 EDGED_IMPORT(meta_get) int32_t edged_meta_get(const void *key, size_t key_len, void *buf, size_t cap);
 
 /* Writes a line to the app's log (edged logs APP) at an enum edge_level. */
@@ -160,6 +160,41 @@ EDGED_IMPORT(kv_lock) int64_t edged_kv_lock(const void *key, size_t key_len, int
 
 /* Gives a lock back. EDGE_CONFLICT when the token does not hold it, for instance because its lease is over. */
 EDGED_IMPORT(kv_unlock) int32_t edged_kv_unlock(const void *key, size_t key_len, int64_t token);
+
+/* Runs another function, "function" or "app/function", with an input, and waits for it. Returns the full length of its
+   response body and copies only when that is <= cap; the rest is read with edged_result_read. Errors: EDGE_NOT_FOUND (no such
+   function), EDGE_DENIED (not granted), EDGE_INTERNAL (the callee failed), EDGE_TIMEOUT, EDGE_CANCELLED, EDGE_TOO_LARGE,
+   EDGE_LIMIT, EDGE_CONFLICT (it would wait for itself). The same holds for the functions below. */
+EDGED_IMPORT(call)
+int32_t edged_call(const char *fn, size_t fn_len, const void *input, size_t input_len, void *buf, size_t cap);
+
+/* Copies from offset off on of the result that edged_call or edged_rget gave last, or of the text of the error that they
+   failed with. Returns how many bytes; 0 at and after the end. */
+EDGED_IMPORT(result_read) int32_t edged_result_read(size_t off, void *buf, size_t cap);
+
+/* Starts a call and does not wait. Returns the number of its result, above zero. The call runs on when this one ends. */
+EDGED_IMPORT(rcall) int64_t edged_rcall(const char *fn, size_t fn_len, const void *input, size_t input_len);
+
+/* Makes an object of bytes, at most 32 MiB. Returns its number, above zero. Every function of this app can read it. */
+EDGED_IMPORT(rput) int64_t edged_rput(const void *data, size_t len);
+
+/* Waits for an object and reads it, length rule as for edged_call. timeout_ms 0: does not wait, -1: until the deadline;
+   EDGE_TIMEOUT. EDGE_NOT_FOUND when it is gone. */
+EDGED_IMPORT(rget) int32_t edged_rget(int64_t object, void *buf, size_t cap, int32_t timeout_ms);
+
+/* The length of an object; EDGE_TIMEOUT while its call runs. */
+EDGED_IMPORT(rlen) int32_t edged_rlen(int64_t object);
+
+/* Waits until want of n objects are there. Returns how many are, fewer when the time has passed; ready[i] is 1 for each of
+   those, else 0. A call that has failed is there. */
+EDGED_IMPORT(rwait)
+int32_t edged_rwait(const int64_t *objects, size_t n, size_t want, int32_t timeout_ms, uint8_t *ready);
+
+/* Ends a call that has not ended; its result is EDGE_CANCELLED then. */
+EDGED_IMPORT(rcancel) int32_t edged_rcancel(int64_t object);
+
+/* Gives an object up. What nobody holds is freed; a call that runs goes on. */
+EDGED_IMPORT(rdrop) int32_t edged_rdrop(int64_t object);
 
 /* ---------------------------------------------------------------- results */
 
@@ -663,6 +698,93 @@ static inline void edge_batch_end(struct edge_batch *batch)
 	free(batch->ops);
 	free(batch->results);
 	memset(batch, 0, sizeof *batch);
+}
+
+/* ---------------------------------------------------------------- calls and objects */
+
+/* What edged_result_read has from offset have on, appended to buf, which has room for total bytes and a NUL. */
+static inline size_t edge_result_rest(char *buf, size_t have, size_t total)
+{
+	while (have < total) {
+		int32_t n = edged_result_read(have, buf + have, total - have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	buf[have] = '\0';
+	return have;
+}
+
+/* The result of length n that a call has just given, first bytes in small. */
+static inline int32_t edge_result_take(int32_t n, const char *small, size_t cap, void **result, size_t *len)
+{
+	if (n < 0)
+		return n;
+	char *buf = (char *)malloc((size_t)n + 1);
+	if (buf == NULL)
+		return EDGE_TOO_LARGE;
+	size_t have = 0;
+	if ((size_t)n <= cap) {
+		memcpy(buf, small, (size_t)n);
+		have = (size_t)n;
+	}
+	have = edge_result_rest(buf, have, (size_t)n);
+	if (have < (size_t)n) { /* dropped meanwhile */
+		free(buf);
+		return EDGE_NOT_FOUND;
+	}
+	*result = buf;
+	if (len != NULL)
+		*len = have;
+	return EDGE_OK;
+}
+
+/* Runs another function ("function" or "app/function") and waits for it. EDGE_OK with *result (the caller's to free) and
+   *len, or an error with both untouched; edge_call_error then has what the callee said. len may be NULL. */
+static inline int32_t edge_call(const char *fn, const void *input, size_t input_len, void **result, size_t *len)
+{
+	char small[1024];
+	int32_t n = edged_call(fn, strlen(fn), input, input_len, small, sizeof small);
+	return edge_result_take(n, small, sizeof small, result, len);
+}
+
+/* Waits for an object, timeout_ms as for edged_rget, and reads it as edge_call does. */
+static inline int32_t edge_get(int64_t object, int32_t timeout_ms, void **result, size_t *len)
+{
+	char small[1024];
+	int32_t n = edged_rget(object, small, sizeof small, timeout_ms);
+	return edge_result_take(n, small, sizeof small, result, len);
+}
+
+/* The text of the error that the last of edge_call and edge_get failed with, the caller's to free; "" when there is none,
+   NULL when out of memory. At most 16 KiB of it. */
+static inline char *edge_call_error(void)
+{
+	const size_t most = 16 << 10;
+	char *text = (char *)malloc(most + 1);
+	if (text != NULL)
+		edge_result_rest(text, 0, most);
+	return text;
+}
+
+/* Starts a call without waiting for it: the number of its result, or an error. */
+static inline int64_t edge_start(const char *fn, const void *input, size_t input_len)
+{
+	return edged_rcall(fn, strlen(fn), input, input_len);
+}
+
+/* Waits until all of n objects are there: EDGE_OK, EDGE_TIMEOUT or another error. A call that failed is there: edge_get has
+   its error. */
+static inline int32_t edge_wait_all(const int64_t *objects, size_t n, int32_t timeout_ms)
+{
+	uint8_t *ready = (uint8_t *)malloc(n + 1);
+	if (ready == NULL)
+		return EDGE_TOO_LARGE;
+	int32_t there = edged_rwait(objects, n, n, timeout_ms, ready);
+	free(ready);
+	if (there < 0)
+		return there;
+	return (size_t)there == n ? EDGE_OK : EDGE_TIMEOUT;
 }
 
 #ifdef __cplusplus

@@ -2,6 +2,7 @@ package edged
 
 import (
 	"io"
+	"strconv"
 	"strings"
 
 	"edged.dev/edge/sdk/go/internal/abi"
@@ -89,7 +90,8 @@ func Header(name, value string) error {
 }
 
 // Meta returns a fact about the call: "method", "path", "query", "header:<name>", "param:<name>", "trigger", "key",
-// "event_id", "attempt", "app", "function", "node", "route", "path_info", "proto", "host" or "remote". Absent ones are "".
+// "event_id", "attempt", "app", "function", "node", "route", "path_info", "proto", "host", "remote" or "result:status". Absent
+// ones are "".
 func Meta(key string) string {
 	value, err := read(abi.MetaGet, "meta", key)
 	if err != nil {
@@ -163,6 +165,22 @@ func (c Call) Query(name string) string {
 
 // Trigger returns what started the call: "http", "uds", "kv", "cron", "call" or "cli".
 func (Call) Trigger() string { return Meta("trigger") }
+
+// EventID returns what names the event that started the call: the run of a timer or the change of a key. It is the same when
+// the event comes again, and no other has it; "" for other triggers.
+func (Call) EventID() string { return Meta("event_id") }
+
+// EventKey returns the key that changed, or the moment at which a timer was due (RFC 3339, UTC); "" for other triggers.
+func (Call) EventKey() string { return Meta("key") }
+
+// Attempt returns how often this event has been tried, with this time; 0 for other triggers.
+func (Call) Attempt() int {
+	n, err := strconv.Atoi(Meta("attempt"))
+	if err != nil {
+		return 0
+	}
+	return n
+}
 
 // App returns the name of the deployed app.
 func (Call) App() string { return Meta("app") }

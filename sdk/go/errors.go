@@ -42,14 +42,21 @@ type OpError struct {
 	Op  string // "kv get", "set header" and the like
 	Key string // what it was about; may be empty
 	Err error  // one of the errors above
+	// Text is what the host or a called function said; may be empty.
+	Text string
 }
 
-// Error joins operation, key and cause.
+// Error joins operation, key, cause and text.
 func (e *OpError) Error() string {
-	if e.Key == "" {
-		return e.Op + ": " + e.Err.Error()
+	text := e.Op
+	if e.Key != "" {
+		text += " " + strconv.Quote(e.Key)
 	}
-	return e.Op + " " + strconv.Quote(e.Key) + ": " + e.Err.Error()
+	text += ": " + e.Err.Error()
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	return text
 }
 
 // Unwrap gives the cause to errors.Is.

@@ -34,6 +34,13 @@ EDGED_EXPORT(all)
 	edge_batch_end(&batch);
 	edge_kv_unlock("l", edge_kv_lock("l", 1000));
 	edge_kv_delete("k");
+	if (edge_call("other", "x", 1, &value, &len) != EDGE_OK)
+		edge_puts(edge_call_error());
+	int64_t objects[2] = {edge_start("other", NULL, 0), edged_rput("data", 4)};
+	if (edge_wait_all(objects, 2, 1000) == EDGE_TIMEOUT)
+		edged_rcancel(objects[0]);
+	if (edge_get(objects[1], -1, &value, NULL) == EDGE_OK && edged_rlen(objects[1]) == 4)
+		edged_rdrop(objects[1]);
 	edge_puts("done");
 	edge_printf("%s %s %s", name, header, id);
 	free(setting);

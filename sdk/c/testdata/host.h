@@ -248,3 +248,83 @@ int32_t edged_kv_unlock(const void *key, size_t len, int64_t token)
 	lease = 0;
 	return 0;
 }
+
+/* Calls: "upper" answers its input in capitals, "large" 5,000 bytes, any other fails with a text. Results are kept for
+   edged_result_read and, of edged_rcall and edged_rput, as objects. */
+static char last[8192], object[16][8192];
+static size_t last_len, object_len[16];
+static int32_t object_error[16];
+static int64_t objects;
+
+static int32_t answer(const char *fn, size_t fn_len, const char *in, size_t in_len, char *to, size_t *len)
+{
+	if (same(fn, fn_len, "upper")) {
+		for (size_t i = 0; i < in_len; i++)
+			to[i] = in[i] >= 'a' && in[i] <= 'z' ? (char)(in[i] - 32) : in[i];
+		*len = in_len;
+		return 0;
+	}
+	if (same(fn, fn_len, "large")) {
+		memset(to, 'L', *len = 5000);
+		return 0;
+	}
+	memcpy(to, "it failed", *len = 9);
+	return EDGE_INTERNAL;
+}
+
+int32_t edged_call(const char *fn, size_t fn_len, const void *in, size_t in_len, void *buf, size_t cap)
+{
+	int32_t err = answer(fn, fn_len, (const char *)in, in_len, last, &last_len);
+	return err < 0 ? err : give(last, last_len, buf, cap);
+}
+
+/* Gives at most 1,000 bytes at a time, which the interface allows. */
+int32_t edged_result_read(size_t off, void *buf, size_t cap)
+{
+	size_t n = off < last_len ? last_len - off : 0;
+	if (n > cap)
+		n = cap;
+	if (n > 1000)
+		n = 1000;
+	memcpy(buf, last + off, n);
+	return (int32_t)n;
+}
+
+int64_t edged_rcall(const char *fn, size_t fn_len, const void *in, size_t in_len)
+{
+	object_error[objects] = answer(fn, fn_len, (const char *)in, in_len, object[objects], &object_len[objects]);
+	return ++objects;
+}
+
+int64_t edged_rput(const void *data, size_t len)
+{
+	memcpy(object[objects], data, object_len[objects] = len);
+	return ++objects;
+}
+
+int32_t edged_rget(int64_t h, void *buf, size_t cap, int32_t timeout_ms)
+{
+	if (h < 1 || h > objects)
+		return EDGE_NOT_FOUND;
+	if (timeout_ms == 7)
+		return EDGE_TIMEOUT;
+	memcpy(last, object[h - 1], last_len = object_len[h - 1]);
+	return object_error[h - 1] < 0 ? object_error[h - 1] : give(last, last_len, buf, cap);
+}
+
+int32_t edged_rlen(int64_t h) { return h < 1 || h > objects ? EDGE_NOT_FOUND : (int32_t)object_len[h - 1]; }
+
+int32_t edged_rwait(const int64_t *handles, size_t n, size_t want, int32_t timeout_ms, uint8_t *ready)
+{
+	if (want > n)
+		return EDGE_INVALID;
+	memset(ready, 1, n);
+	for (size_t i = 0; i < n; i++)
+		if (handles[i] < 1 || handles[i] > objects)
+			return EDGE_NOT_FOUND;
+	return timeout_ms == 7 ? (int32_t)n - 1 : (int32_t)n;
+}
+
+int32_t edged_rcancel(int64_t h) { return h < 1 || h > objects ? EDGE_NOT_FOUND : 0; }
+
+int32_t edged_rdrop(int64_t h) { return h < 1 || h > objects ? EDGE_NOT_FOUND : 0; }

@@ -187,6 +187,31 @@ static void test_batch(void)
 	edge_batch_end(&batch);
 }
 
+static void test_calls(void)
+{
+	void *result = NULL;
+	size_t len = 0;
+	CHECK(edge_call("upper", "abc", 3, &result, &len) == EDGE_OK && len == 3 && strcmp((char *)result, "ABC") == 0);
+	free(result);
+	CHECK(edge_call("large", NULL, 0, &result, NULL) == EDGE_OK && strlen((char *)result) == 5000);
+	free(result);
+	result = NULL;
+	CHECK(edge_call("none", "x", 1, &result, &len) == EDGE_INTERNAL && result == NULL && len == 3);
+	char *text = edge_call_error();
+	CHECK(text != NULL && strcmp(text, "it failed") == 0);
+	free(text);
+
+	int64_t list[3] = {edge_start("upper", "x", 1), edge_start("none", "", 0), edged_rput("data", 4)};
+	CHECK(list[0] > 0 && list[2] > list[1] && edge_wait_all(list, 3, -1) == EDGE_OK);
+	CHECK(edge_wait_all(list, 3, 7) == EDGE_TIMEOUT && edge_wait_all(list, 0, -1) == EDGE_OK);
+	CHECK(edge_get(list[0], -1, &result, &len) == EDGE_OK && len == 1 && *(char *)result == 'X');
+	free(result);
+	CHECK(edge_get(list[1], -1, &result, &len) == EDGE_INTERNAL && edge_get(99, -1, &result, &len) == EDGE_NOT_FOUND);
+	CHECK(edge_get(list[2], 0, &result, &len) == EDGE_OK && len == 4 && strcmp((char *)result, "data") == 0);
+	free(result);
+	CHECK(edged_rlen(list[2]) == 4 && edged_rcancel(list[0]) == EDGE_OK && edged_rdrop(list[2]) == EDGE_OK);
+}
+
 EDGED_EXPORT(entry) { return 0; }
 
 int main(void)
@@ -198,6 +223,7 @@ int main(void)
 	test_store();
 	test_scan();
 	test_batch();
+	test_calls();
 	CHECK(entry() == 0);
 	while (stored > 0)
 		edged_kv_delete(store[0].key, store[0].key_len);

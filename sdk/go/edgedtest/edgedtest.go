@@ -16,6 +16,7 @@ package edgedtest
 import (
 	"crypto/rand"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,9 +38,14 @@ type Host struct {
 	Secrets  map[string]string // granted secrets
 	KV       map[string][]byte // the app's space
 	Now      func() time.Time  // the clock of leases; time.Now when nil
+	// Functions are what calls reach, by the name that they are called with: "function" or "app/function". A call runs to its
+	// end before it is started, as it were: nothing is ever waited for.
+	Functions map[string]func() int32
 
 	leases map[string]lease
 	token  int64 // the last one given out
+
+	objects []object // of handles from 1 on
 }
 
 type lease struct {
@@ -52,7 +58,7 @@ func New() *Host {
 	return &Host{
 		App: "app", Function: "function",
 		Config: map[string]string{}, Secrets: map[string]string{}, KV: map[string][]byte{},
-		leases: map[string]lease{},
+		Functions: map[string]func() int32{}, leases: map[string]lease{},
 	}
 }
 
@@ -144,6 +150,8 @@ type call struct {
 	meta     map[string]string
 	response Response
 	results  []byte // of the latest batch
+	last     outcome
+	depth    int // of calls that led to this one
 }
 
 // The error codes of the interface that this host gives.
@@ -153,6 +161,7 @@ const (
 	tooLarge = -4
 	conflict = -5
 	timedOut = -6
+	limit    = -8
 	internal = -10
 )
 
@@ -217,6 +226,9 @@ func (c *call) MetaGet(key string, buf []byte) int32 {
 		key = "header:" + strings.ToLower(name)
 	}
 	value, found := c.meta[key]
+	if key == "result:status" && c.last.status != 0 {
+		value, found = strconv.Itoa(c.last.status), true
+	}
 	return give(value, found, buf)
 }
 

@@ -95,9 +95,43 @@ static int32_t batch(void)
 	return 0;
 }
 
+/* echo answers with its input, twice. */
+EDGED_EXPORT(echo)
+{
+	size_t len = 0;
+	char *body = (char *)edge_input(&len);
+	edge_set_status(201);
+	return edge_write(body, len) + edge_write(body, len);
+}
+
+static int32_t calls(void)
+{
+	static char large[5000];
+	void *result = NULL;
+	size_t len = 0;
+	memset(large, 'c', sizeof large);
+	EXPECT(edge_call("echo", "ab", 2, &result, &len) == EDGE_OK && len == 4 && memcmp(result, "abab", 4) == 0);
+	EXPECT(is(edge_meta("result:status"), "201"));
+	EXPECT(edge_call("echo", large, sizeof large, &result, &len) == EDGE_OK && len == 2 * sizeof large);
+	EXPECT(memcmp(result, large, sizeof large) == 0 && memcmp((char *)result + sizeof large, large, sizeof large) == 0);
+	EXPECT(edge_call("none", NULL, 0, &result, &len) == EDGE_NOT_FOUND);
+	EXPECT(edge_call("fails", NULL, 0, &result, &len) == EDGE_INTERNAL);
+	char *text = edge_call_error();
+	EXPECT(text != NULL && strstr(text, "as it should, 42") != NULL);
+
+	int64_t list[3] = {edge_start("echo", "x", 1), edge_start("fails", NULL, 0), edged_rput("data", 4)};
+	EXPECT(list[0] > 0 && list[1] > 0 && list[2] > 0 && edge_wait_all(list, 3, -1) == EDGE_OK);
+	EXPECT(edge_get(list[0], 0, &result, &len) == EDGE_OK && len == 2 && memcmp(result, "xx", 2) == 0);
+	EXPECT(edge_get(list[1], 0, &result, &len) == EDGE_INTERNAL);
+	EXPECT(edged_rlen(list[2]) == 4 && edge_get(list[2], 0, &result, &len) == EDGE_OK && is((char *)result, "data"));
+	EXPECT(edged_rcancel(list[0]) == EDGE_OK && edged_rdrop(list[2]) == EDGE_OK);
+	EXPECT(edge_get(12345, 0, &result, &len) == EDGE_NOT_FOUND);
+	return 0;
+}
+
 EDGED_EXPORT(probe)
 {
-	if (exchange() != 0 || store() != 0 || scan() != 0 || batch() != 0)
+	if (exchange() != 0 || store() != 0 || scan() != 0 || batch() != 0 || calls() != 0)
 		return 1;
 	return edge_puts("ok\n");
 }

@@ -44,6 +44,8 @@ func all() error {
 		{"scan", scan},
 		{"batch", batch},
 		{"lock", lock},
+		{"calls", calls},
+		{"objects", objects},
 		{"log", logs},
 		{"random", random},
 		{"goroutines", goroutines},
@@ -170,6 +172,48 @@ func lock() error {
 	_, endless := edged.KV.Lock("m", 1000*time.Hour)
 	return errors.Join(expect(lease.Token() > 0, "token %d", lease.Token()), lease.Unlock(),
 		wants(lease.Unlock(), edged.ErrConflict, "second unlock"), wants(endless, edged.ErrInvalid, "lease of 1000 hours"))
+}
+
+// echo answers with its input, twice.
+//
+//go:wasmexport echo
+func echo() int32 {
+	return edged.Run(func() error {
+		_, err := edged.Output().Write(bytes.Repeat(edged.Input(), 2))
+		return errors.Join(err, edged.Status(201))
+	})
+}
+
+//go:wasmexport fails
+func fails() int32 { return edged.Run(func() error { return errors.New("as it should, 42") }) }
+
+func calls() error {
+	small, err := edged.Invoke("echo", []byte("ab"))
+	status := edged.ResultStatus()
+	large, err2 := edged.Invoke("probe-go/echo", bytes.Repeat([]byte("c"), 5000))
+	_, absent := edged.Invoke("none", nil)
+	_, failed := edged.Invoke("fails", nil)
+	return errors.Join(err, err2, expect(string(small) == "abab" && status == "201", "echo gave %q with %s", small, status),
+		expect(len(large) == 10_000, "echo gave %d bytes", len(large)), wants(absent, edged.ErrNotFound, "call of none"),
+		wants(failed, edged.ErrInternal, "call of fails"),
+		expect(strings.Contains(fmt.Sprint(failed), "as it should, 42"), "fails said %v", failed))
+}
+
+func objects() error {
+	one, err1 := edged.Start("echo", []byte("x"))
+	bad, err2 := edged.Start("fails", nil)
+	put, err3 := edged.Put([]byte("data"))
+	ready, err4 := edged.Wait([]edged.Object{one, bad, put}, 3, edged.Forever)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	got, err := one.GetWithin(0)
+	_, failed := bad.Get()
+	n, err2 := put.Len()
+	_, gone := edged.Object(12345).GetWithin(0)
+	return errors.Join(err, err2, one.Cancel(), put.Drop(), expect(ready[0] && ready[1] && ready[2], "ready %v", ready),
+		expect(string(got) == "xx" && n == 4, "object %q, length %d", got, n), wants(failed, edged.ErrInternal, "object of fails"),
+		wants(gone, edged.ErrNotFound, "an object that is none"))
 }
 
 func logs() error {

@@ -44,6 +44,24 @@ type Host interface {
 	KVLock(key string, ttlMillis int32) int64
 	// KVUnlock gives a lease back.
 	KVUnlock(key string, token int64) int32
+	// Call runs another function and fills buf with its result.
+	Call(function string, input, buf []byte) int32
+	// ResultRead copies from offset off of the last result, or of the text of its error, into buf and returns how many bytes.
+	ResultRead(off int32, buf []byte) int32
+	// RCall starts another function and returns the number of its result.
+	RCall(function string, input []byte) int64
+	// RPut makes an object and returns its number.
+	RPut(data []byte) int64
+	// RGet waits for an object and fills buf with it.
+	RGet(object int64, buf []byte, timeoutMillis int32) int32
+	// RLen returns the length of an object.
+	RLen(object int64) int32
+	// RWait waits for want of the objects and says in ready, which is as long, which are there.
+	RWait(objects []int64, want, timeoutMillis int32, ready []byte) int32
+	// RCancel ends the call of an object.
+	RCancel(object int64) int32
+	// RDrop gives an object up.
+	RDrop(object int64) int32
 	// Random fills buf with fresh random bytes; 0 when it did.
 	Random(buf []byte) int32
 }

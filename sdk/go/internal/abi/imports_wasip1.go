@@ -56,6 +56,33 @@ func kvLock(key string, ttlMillis int32) int64
 //go:wasmimport edged kv_unlock
 func kvUnlock(key string, token int64) int32
 
+//go:wasmimport edged call
+func call(function string, input *byte, n int32, buf *byte, capacity int32) int32
+
+//go:wasmimport edged result_read
+func resultRead(off int32, buf *byte, capacity int32) int32
+
+//go:wasmimport edged rcall
+func rcall(function string, input *byte, n int32) int64
+
+//go:wasmimport edged rput
+func rput(data *byte, n int32) int64
+
+//go:wasmimport edged rget
+func rget(object int64, buf *byte, capacity, timeoutMillis int32) int32
+
+//go:wasmimport edged rlen
+func rlen(object int64) int32
+
+//go:wasmimport edged rwait
+func rwait(objects *int64, n, want, timeoutMillis int32, ready *byte) int32
+
+//go:wasmimport edged rcancel
+func rcancel(object int64) int32
+
+//go:wasmimport edged rdrop
+func rdrop(object int64) int32
+
 //go:wasmimport wasi_snapshot_preview1 random_get
 func randomGet(buf *byte, n int32) int32
 
@@ -157,6 +184,53 @@ func KVLock(key string, ttlMillis int32) int64 { return kvLock(key, ttlMillis) }
 
 // KVUnlock is [Host.KVUnlock].
 func KVUnlock(key string, token int64) int32 { return kvUnlock(key, token) }
+
+// Call is [Host.Call].
+func Call(function string, input, buf []byte) int32 {
+	in, n := first(input)
+	p, capacity := first(buf)
+	return call(function, in, n, p, capacity)
+}
+
+// ResultRead is [Host.ResultRead].
+func ResultRead(off int32, buf []byte) int32 {
+	p, n := first(buf)
+	return resultRead(off, p, n)
+}
+
+// RCall is [Host.RCall].
+func RCall(function string, input []byte) int64 {
+	p, n := first(input)
+	return rcall(function, p, n)
+}
+
+// RPut is [Host.RPut].
+func RPut(data []byte) int64 { return rput(first(data)) }
+
+// RGet is [Host.RGet].
+func RGet(object int64, buf []byte, timeoutMillis int32) int32 {
+	p, n := first(buf)
+	return rget(object, p, n, timeoutMillis)
+}
+
+// RLen is [Host.RLen].
+func RLen(object int64) int32 { return rlen(object) }
+
+// RWait is [Host.RWait].
+func RWait(objects []int64, want, timeoutMillis int32, ready []byte) int32 {
+	var list *int64
+	if len(objects) > 0 {
+		list = &objects[0]
+	}
+	p, _ := first(ready)
+	return rwait(list, int32(len(objects)), want, timeoutMillis, p)
+}
+
+// RCancel is [Host.RCancel].
+func RCancel(object int64) int32 { return rcancel(object) }
+
+// RDrop is [Host.RDrop].
+func RDrop(object int64) int32 { return rdrop(object) }
 
 // Random is [Host.Random].
 func Random(buf []byte) int32 { return randomGet(first(buf)) }

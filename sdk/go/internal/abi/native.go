@@ -20,6 +20,15 @@ func Use(host Host, body func()) {
 	body()
 }
 
+// Within makes host the one that the functions of this package talk to while body runs, and then the one before again. It is
+// for a host that has a guest call another, within Use.
+func Within(host Host, body func()) {
+	before := current
+	current = host
+	defer func() { current = before }()
+	body()
+}
+
 // InputLen is [Host.InputLen].
 func InputLen() int32 { return current.InputLen() }
 
@@ -76,6 +85,37 @@ func KVLock(key string, ttlMillis int32) int64 { return current.KVLock(key, ttlM
 // KVUnlock is [Host.KVUnlock].
 func KVUnlock(key string, token int64) int32 { return current.KVUnlock(key, token) }
 
+// Call is [Host.Call].
+func Call(function string, input, buf []byte) int32 { return current.Call(function, input, buf) }
+
+// ResultRead is [Host.ResultRead].
+func ResultRead(off int32, buf []byte) int32 { return current.ResultRead(off, buf) }
+
+// RCall is [Host.RCall].
+func RCall(function string, input []byte) int64 { return current.RCall(function, input) }
+
+// RPut is [Host.RPut].
+func RPut(data []byte) int64 { return current.RPut(data) }
+
+// RGet is [Host.RGet].
+func RGet(object int64, buf []byte, timeoutMillis int32) int32 {
+	return current.RGet(object, buf, timeoutMillis)
+}
+
+// RLen is [Host.RLen].
+func RLen(object int64) int32 { return current.RLen(object) }
+
+// RWait is [Host.RWait].
+func RWait(objects []int64, want, timeoutMillis int32, ready []byte) int32 {
+	return current.RWait(objects, want, timeoutMillis, ready)
+}
+
+// RCancel is [Host.RCancel].
+func RCancel(object int64) int32 { return current.RCancel(object) }
+
+// RDrop is [Host.RDrop].
+func RDrop(object int64) int32 { return current.RDrop(object) }
+
 // Random is [Host.Random].
 func Random(buf []byte) int32 { return current.Random(buf) }
 
@@ -85,22 +125,31 @@ type absent struct{}
 // unsupported is the error code that says so.
 const unsupported = -9
 
-func (absent) InputLen() int32                        { return 0 }
-func (absent) InputRead(int32, []byte) int32          { return unsupported }
-func (absent) OutputWrite([]byte) int32               { return unsupported }
-func (absent) OutputStatus(int32) int32               { return unsupported }
-func (absent) OutputHeader(string, string) int32      { return unsupported }
-func (absent) Error(string)                           {}
-func (absent) MetaGet(string, []byte) int32           { return unsupported }
-func (absent) Log(int32, string)                      {}
-func (absent) ConfigGet(string, []byte) int32         { return unsupported }
-func (absent) SecretGet(string, []byte) int32         { return unsupported }
-func (absent) KVGet(string, []byte) int32             { return unsupported }
-func (absent) KVSet(string, []byte) int32             { return unsupported }
-func (absent) KVDelete(string) int32                  { return unsupported }
-func (absent) KVCAS(string, []byte, []byte) int32     { return unsupported }
-func (absent) KVScan(string, *[16]byte, []byte) int32 { return unsupported }
-func (absent) KVBatch([]byte, []byte) int32           { return unsupported }
-func (absent) KVLock(string, int32) int64             { return unsupported }
-func (absent) KVUnlock(string, int64) int32           { return unsupported }
-func (absent) Random([]byte) int32                    { return unsupported }
+func (absent) InputLen() int32                           { return 0 }
+func (absent) InputRead(int32, []byte) int32             { return unsupported }
+func (absent) OutputWrite([]byte) int32                  { return unsupported }
+func (absent) OutputStatus(int32) int32                  { return unsupported }
+func (absent) OutputHeader(string, string) int32         { return unsupported }
+func (absent) Error(string)                              {}
+func (absent) MetaGet(string, []byte) int32              { return unsupported }
+func (absent) Log(int32, string)                         {}
+func (absent) ConfigGet(string, []byte) int32            { return unsupported }
+func (absent) SecretGet(string, []byte) int32            { return unsupported }
+func (absent) KVGet(string, []byte) int32                { return unsupported }
+func (absent) KVSet(string, []byte) int32                { return unsupported }
+func (absent) KVDelete(string) int32                     { return unsupported }
+func (absent) KVCAS(string, []byte, []byte) int32        { return unsupported }
+func (absent) KVScan(string, *[16]byte, []byte) int32    { return unsupported }
+func (absent) KVBatch([]byte, []byte) int32              { return unsupported }
+func (absent) KVLock(string, int32) int64                { return unsupported }
+func (absent) KVUnlock(string, int64) int32              { return unsupported }
+func (absent) Call(string, []byte, []byte) int32         { return unsupported }
+func (absent) ResultRead(int32, []byte) int32            { return 0 }
+func (absent) RCall(string, []byte) int64                { return unsupported }
+func (absent) RPut([]byte) int64                         { return unsupported }
+func (absent) RGet(int64, []byte, int32) int32           { return unsupported }
+func (absent) RLen(int64) int32                          { return unsupported }
+func (absent) RWait([]int64, int32, int32, []byte) int32 { return unsupported }
+func (absent) RCancel(int64) int32                       { return unsupported }
+func (absent) RDrop(int64) int32                         { return unsupported }
+func (absent) Random([]byte) int32                       { return unsupported }
