@@ -27,6 +27,7 @@ type Service interface {
 	Invoker
 	Logs
 	KV
+	Calls
 	Health
 	Load
 }

@@ -60,11 +60,11 @@ func TestGrace(t *testing.T) {
 			ids = append(ids, id)
 		}
 		maker.Leave()
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		if _, err := user.Result(ids[1], 1); err != nil {
 			t.Errorf("within the time of grace: %v", err)
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		synctest.Wait()
 		if _, err := user.Result(ids[1], 1); err != nil {
 			t.Errorf("held: %v", err)

@@ -93,6 +93,8 @@ type Timeouts struct {
 	Drain  time.Duration `yaml:"drain"`   // from SIGTERM until requests in flight are given up
 	App    time.Duration `yaml:"app"`     // of an app whose manifest says nothing
 	AppMax time.Duration `yaml:"app_max"` // the longest that a manifest may ask for
+	// Results is for how long the answer of an asynchronous call is kept.
+	Results time.Duration `yaml:"results"`
 }
 
 // Compile bounds one run of the compiler, which is a process of its own.
@@ -129,7 +131,7 @@ func defaults(uid int, getenv func(string) string) *Config {
 			Memories:    4096,
 			Memory:      halfOfMachine(),
 		},
-		Timeouts: Timeouts{Drain: 20 * time.Second, App: 5 * time.Second, AppMax: 5 * time.Minute},
+		Timeouts: Timeouts{Drain: 20 * time.Second, App: 5 * time.Second, AppMax: 5 * time.Minute, Results: 24 * time.Hour},
 		// A 3 MB module took 3.3 GB at its worst optimisation level; the daemon falls back to a cheaper one below that.
 		Compile:   Compile{Memory: 2 * strictyaml.GiB, CPU: 10 * time.Minute, Wall: 15 * time.Minute},
 		Scheduler: Scheduler{Policy: PolicyEDF, Preempt: PreemptArrival, Slice: time.Millisecond},

@@ -37,6 +37,7 @@ func (c *Config) check() error {
 	between(&list, "scheduler.slice", c.Scheduler.Slice, 500*time.Microsecond, time.Second)
 	between(&list, "timeouts.drain", c.Timeouts.Drain, time.Millisecond, time.Hour)
 	between(&list, "timeouts.app_max", c.Timeouts.AppMax, time.Millisecond, 24*time.Hour)
+	between(&list, "timeouts.results", c.Timeouts.Results, time.Minute, 8760*time.Hour)
 	list.Require(c.Timeouts.App > 0 && c.Timeouts.App <= c.Timeouts.AppMax, "timeouts.app",
 		fmt.Sprintf("%v is not above zero and at most timeouts.app_max, %v", c.Timeouts.App, c.Timeouts.AppMax), "")
 	between(&list, "compile.memory", c.Compile.Memory, 256*strictyaml.MiB, 1024*strictyaml.GiB)

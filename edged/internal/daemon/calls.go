@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
+	"edged.dev/edge/edged/internal/admin"
+	"edged.dev/edge/edged/internal/asynccall"
 	"edged.dev/edge/edged/internal/calls"
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/manifest"
@@ -49,4 +53,63 @@ func callees(app *pool.App, m *manifest.Manifest) map[invoke.FunctionName]calls.
 		all[name] = calls.Function{Target: app.Function(name).Called(), Callers: function.Callers, Then: m.Chain(name)}
 	}
 	return all
+}
+
+func (d *Daemon) openAsync(Options) error {
+	opened, err := asynccall.Open(asynccall.Options{
+		Store: d.store, Keep: d.config.Timeouts.Results, IDs: &d.ids, Logger: d.logger, Ended: d.sent,
+		Route: func(inv *invoke.Invocation) error {
+			_, err := d.router.Route(inv)
+			return err
+		},
+		Submit: func(inv *invoke.Invocation) error { return (*submitter)(d).admit(inv, d.scheduler.Submit) },
+	})
+	if err != nil {
+		return err
+	}
+	d.async = opened
+	d.closing(opened.Close)
+	return nil
+}
+
+// Calls implements admin.Calls.
+func (d *Daemon) Calls(context.Context) ([]admin.CallSummary, error) {
+	var list []admin.CallSummary
+	for _, info := range d.async.List() {
+		list = append(list, callSummary(&info))
+	}
+	return list, nil
+}
+
+// Call implements admin.Calls.
+func (d *Daemon) Call(_ context.Context, id string) (admin.CallDetail, error) {
+	info, result, err := d.async.Show(id)
+	if err != nil {
+		return admin.CallDetail{}, asyncError(err)
+	}
+	detail := admin.CallDetail{CallSummary: callSummary(&info), Headers: result.Headers, Body: result.Body}
+	if result.Err != nil {
+		detail.Error = result.Err.Error()
+	}
+	return detail, nil
+}
+
+// CancelCall implements admin.Calls.
+func (d *Daemon) CancelCall(_ context.Context, id string) error {
+	return asyncError(d.async.Cancel(id))
+}
+
+func callSummary(info *asynccall.Summary) admin.CallSummary {
+	return admin.CallSummary{
+		ID: info.ID, App: info.App, Function: info.Function, State: string(info.State), Created: info.Created, Finished: info.Finished,
+		Status: info.Status, Bytes: info.Bytes,
+	}
+}
+
+// asyncError gives an error of asynchronous calls the kind that the API answers with.
+func asyncError(err error) error {
+	if errors.Is(err, asynccall.ErrNotFound) {
+		return &admin.Error{Kind: admin.ErrNotFound, Detail: err.Error(), Cause: err, Remedy: "'edged calls ls' lists what there is"}
+	}
+	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"edged.dev/edge/edged/internal/admin"
 	"edged.dev/edge/edged/internal/app"
+	"edged.dev/edge/edged/internal/asynccall"
 	"edged.dev/edge/edged/internal/calls"
 	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/edged/internal/invoke"
@@ -60,6 +61,7 @@ type Daemon struct {
 	logs      *logring.Log
 	pool      *pool.Pool
 	calls     *calls.Calls
+	async     *asynccall.Calls
 	scheduler *scheduler.Scheduler
 	router    router.Router
 	ids       atomic.Uint64
@@ -94,6 +96,7 @@ func New(options Options) (*Daemon, error) {
 		{"engine", d.openEngine},
 		{"key-value store", d.openStore},
 		{"calls", d.openCalls},
+		{"asynchronous calls", d.openAsync},
 		{"scheduler", d.openScheduler},
 		{"apps", d.openApps},
 		{"timers", d.openTimers},
@@ -205,6 +208,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready) error) error {
 		return err
 	}
 	d.timers.Start() // not before the ports: what a timer's function calls may be this box
+	d.async.Start()
 	var tidying sync.WaitGroup
 	tidying.Go(func() { d.keepTidy(ctx) })
 	<-ctx.Done()
@@ -262,6 +266,7 @@ func (d *Daemon) httpOptions() httptrigger.Options {
 // drain lets go of the ports and answers what is in flight, within the time that the configuration gives.
 func (d *Daemon) drain() error {
 	d.draining.Store(true)
+	d.async.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()
 	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())

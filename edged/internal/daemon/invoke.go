@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"edged.dev/edge/edged/internal/admin"
+	"edged.dev/edge/edged/internal/asynccall"
 	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/edged/internal/metric"
 	"edged.dev/edge/edged/internal/pool"
@@ -35,6 +36,14 @@ func (s *submitter) SubmitMore(inv *invoke.Invocation) error {
 func (s *submitter) Flush() { s.scheduler.Flush() }
 
 func (s *submitter) submit(inv *invoke.Invocation, admit func(*invoke.Invocation) error) error {
+	if (inv.Source == invoke.SourceHTTP || inv.Source == invoke.SourceUDS) && asynccall.Wanted(&inv.Request) {
+		return s.async.Accept(inv)
+	}
+	return s.admit(inv, admit)
+}
+
+// admit is submit for a request whose caller waits, or that is run now.
+func (s *submitter) admit(inv *invoke.Invocation, admit func(*invoke.Invocation) error) error {
 	d := (*Daemon)(s)
 	if fn, ok := inv.Target.(*pool.Function); ok && fn.Then != nil {
 		d.calls.Follow(inv, fn.Then)
@@ -64,9 +73,13 @@ func (d *Daemon) system(inv *invoke.Invocation) {
 	case "/_edged/metrics":
 		go d.answerMetrics(inv) // writing them takes longer than an event loop may be held
 	default:
+		if strings.HasPrefix(inv.Request.Path, asynccall.Path) {
+			go d.async.Answer(inv) // it reads the disk
+			return
+		}
 		inv.Done(inv, invoke.Result{Err: &invoke.Error{
 			Kind:   invoke.ErrNotFound,
-			Detail: "the paths below /_edged/ are livez, readyz and metrics",
+			Detail: "the paths below /_edged/ are livez, readyz, metrics and calls/ID",
 		}})
 	}
 }

@@ -11,23 +11,26 @@ import (
 
 // Service is an admin.Service of functions. A nil function answers admin.ErrUnsupported.
 type Service struct {
-	DeployFunc   func(context.Context, admin.DeployRequest, func(admin.Progress)) (admin.DeployResult, error)
-	AppsFunc     func(context.Context) ([]admin.AppSummary, error)
-	InspectFunc  func(context.Context, invoke.AppName) (admin.AppDetail, error)
-	RollbackFunc func(context.Context, invoke.AppName, string) (admin.DeployResult, error)
-	RemoveFunc   func(context.Context, invoke.AppName) error
-	InvokeFunc   func(context.Context, admin.InvokeRequest) (admin.InvokeResponse, error)
-	LogsFunc     func(context.Context, admin.LogsRequest, func(admin.LogEntry) error) error
-	SpacesFunc   func(context.Context) ([]admin.SpaceSummary, error)
-	KVGetFunc    func(context.Context, string, []byte) ([]byte, error)
-	KVSetFunc    func(context.Context, string, []byte, []byte) error
-	KVDeleteFunc func(context.Context, string, []byte) (bool, error)
-	KVListFunc   func(context.Context, string, admin.ListRequest) (admin.ListPage, error)
-	KVExportFunc func(context.Context, string, io.Writer) error
-	KVImportFunc func(context.Context, string, io.Reader) (int64, error)
-	StatusFunc   func(context.Context) (admin.Status, error)
-	DoctorFunc   func(context.Context) ([]admin.Check, error)
-	TopFunc      func(context.Context) (admin.Top, error)
+	DeployFunc     func(context.Context, admin.DeployRequest, func(admin.Progress)) (admin.DeployResult, error)
+	AppsFunc       func(context.Context) ([]admin.AppSummary, error)
+	InspectFunc    func(context.Context, invoke.AppName) (admin.AppDetail, error)
+	RollbackFunc   func(context.Context, invoke.AppName, string) (admin.DeployResult, error)
+	RemoveFunc     func(context.Context, invoke.AppName) error
+	InvokeFunc     func(context.Context, admin.InvokeRequest) (admin.InvokeResponse, error)
+	LogsFunc       func(context.Context, admin.LogsRequest, func(admin.LogEntry) error) error
+	SpacesFunc     func(context.Context) ([]admin.SpaceSummary, error)
+	KVGetFunc      func(context.Context, string, []byte) ([]byte, error)
+	KVSetFunc      func(context.Context, string, []byte, []byte) error
+	KVDeleteFunc   func(context.Context, string, []byte) (bool, error)
+	KVListFunc     func(context.Context, string, admin.ListRequest) (admin.ListPage, error)
+	KVExportFunc   func(context.Context, string, io.Writer) error
+	KVImportFunc   func(context.Context, string, io.Reader) (int64, error)
+	CallsFunc      func(context.Context) ([]admin.CallSummary, error)
+	CallFunc       func(context.Context, string) (admin.CallDetail, error)
+	CancelCallFunc func(context.Context, string) error
+	StatusFunc     func(context.Context) (admin.Status, error)
+	DoctorFunc     func(context.Context) ([]admin.Check, error)
+	TopFunc        func(context.Context) (admin.Top, error)
 }
 
 var _ admin.Service = (*Service)(nil)

@@ -34,6 +34,7 @@ func problemKind(err error) (kind string, of error) {
 		{invoke.ErrDraining, "draining"},
 		{invoke.ErrTimeout, "timeout"},
 		{invoke.ErrDepth, "depth"},
+		{invoke.ErrCancelled, "cancelled"},
 	} {
 		if errors.Is(err, row.err) {
 			return row.kind, row.err
