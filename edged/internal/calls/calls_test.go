@@ -99,7 +99,7 @@ func TestObjectsAgainstModel(t *testing.T) {
 	w := newWorld(t, Options{Objects: most, Memory: memory, Disk: 1 << 20, Grace: time.Hour}, nil)
 	objects := map[int64]*model{}
 	sessions := []*session{w.root(), w.root(), w.root()}
-	for step := range 20000 {
+	for step := range 5000 {
 		s := sessions[random.IntN(len(sessions))]
 		switch random.IntN(10) {
 		case 0, 1, 2:
