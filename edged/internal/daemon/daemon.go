@@ -97,6 +97,7 @@ func New(options Options) (*Daemon, error) {
 		{"key-value store", d.openStore},
 		{"calls", d.openCalls},
 		{"asynchronous calls", d.openAsync},
+		{"data ports", d.openPorts},
 		{"scheduler", d.openScheduler},
 		{"apps", d.openApps},
 		{"timers", d.openTimers},
@@ -222,9 +223,6 @@ func (d *Daemon) listen(ctx context.Context) error {
 	if err := makeDirs(d.config.UDS, d.config.Admin); err != nil {
 		return err
 	}
-	// Both are there before the first request is: a worker that answers it flushes both.
-	d.http = httptrigger.New(d.httpOptions())
-	d.uds = udstrigger.New(udstrigger.Options{Path: d.config.UDS, HTTP: d.httpOptions()})
 	if err := d.http.Start(ctx); err != nil {
 		return fmt.Errorf("listen on %s: %w", d.config.HTTP, explainAddr(err))
 	}
@@ -261,6 +259,16 @@ func (d *Daemon) httpOptions() httptrigger.Options {
 			Connections: d.config.Limits.Connections,
 		},
 	}
+}
+
+// openPorts makes the data ports, which nobody can reach yet: workers attend to the event loops of one, and flush both.
+func (d *Daemon) openPorts(Options) error {
+	options := d.httpOptions()
+	options.Loops = d.config.Cores
+	options.Tended = func(loop int) bool { return d.scheduler.Tended(loop) }
+	d.http = httptrigger.New(options)
+	d.uds = udstrigger.New(udstrigger.Options{Path: d.config.UDS, HTTP: d.httpOptions()})
+	return nil
 }
 
 // drain lets go of the ports and answers what is in flight, within the time that the configuration gives.

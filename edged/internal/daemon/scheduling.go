@@ -45,9 +45,13 @@ func (d *Daemon) openScheduler(Options) error {
 			Restored:  func(took time.Duration) { d.metrics.Restore.Observe(took.Seconds()) },
 		},
 	})
+	var loops []scheduler.Loop
+	for _, one := range d.http.Attendants() {
+		loops = append(loops, one)
+	}
 	d.scheduler = scheduler.New(scheduler.Options{
 		Cores: d.config.Cores, Queue: d.config.Limits.Queue * d.config.Cores,
-		Policy: policy, Preempt: preempt, Slice: d.config.Scheduler.Slice, Rejected: d.rejected, Flush: d.flush,
+		Policy: policy, Preempt: preempt, Slice: d.config.Scheduler.Slice, Rejected: d.rejected, Flush: d.flush, Loops: loops,
 	})
 	d.closing(d.scheduler.Close)
 	return d.scheduler.Start(d.pool)
@@ -56,10 +60,8 @@ func (d *Daemon) openScheduler(Options) error {
 // flush lets the answers go that workers have held back for others to follow. What waits to be flushed came through a data
 // port, so both are there by then.
 func (d *Daemon) flush() {
-	if d.http != nil {
-		d.http.Flush()
-		d.uds.Flush()
-	}
+	d.http.Flush()
+	d.uds.Flush()
 }
 
 func (d *Daemon) rejected(reason scheduler.Rejection) {

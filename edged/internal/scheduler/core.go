@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // core is one run queue and what runs from it.
 type core struct {
@@ -13,6 +16,8 @@ type core struct {
 	running *task
 	// successor has been reserved to take over when running, which is preempting then, has parked.
 	successor *worker
+	tender    *worker   // attends to loop, because the core is idle
+	loop      Loop      // nil: its own thread is always at it
 	spares    []*worker // that wait pinned to this core; the last one to come is the first to go, its caches are warm
 
 	unflushed bool          // its holder runs something while answers with More are not flushed yet
@@ -29,6 +34,9 @@ type worker struct {
 	role   role
 	task   *task // bound to it
 	shell  *Scheduler
+	loop   atomic.Pointer[Loop] // that it attends to; nil when it does not
+	// summoned makes it leave that loop.
+	summoned atomic.Bool
 
 	// Used on its own thread only.
 	unflushed      int           // answers with More since the last flush
@@ -42,6 +50,7 @@ type role uint8
 const (
 	holding   role = iota // runs a task, or ends one
 	spare                 // waits, in spares of its core
+	tending               // waits for events, as tender of its core
 	called                // has been woken to take its core, or will have been by a park
 	successor             // waits for the park of what runs on its core
 	ended

@@ -50,7 +50,11 @@ type machine struct {
 func newMachine(o Options, do effects) *machine {
 	m := &machine{options: o, do: do, tenants: make(map[invoke.AppName]*tenant), maxThreads: o.Cores * o.MaxThreads}
 	for id := range o.Cores {
-		m.cores = append(m.cores, &core{id: id})
+		c := &core{id: id}
+		if id < len(o.Loops) {
+			c.loop = o.Loops[id]
+		}
+		m.cores = append(m.cores, c)
 	}
 	return m
 }
@@ -276,7 +280,11 @@ func (m *machine) dispatch(now time.Duration, c *core, worth time.Duration) {
 		return
 	}
 	if t.worker == nil {
-		if w := m.spare(c); w != nil {
+		w := m.tenderOf(c)
+		if w == nil {
+			w = m.spare(c)
+		}
+		if w != nil {
 			c.holder, w.role = w, called // it looks itself when it is there: something more urgent may have come by then
 			m.do.wake(w)
 			return

@@ -96,6 +96,8 @@ type Options struct {
 	// Flush makes the triggers send what was answered with Result.More. It is called without a lock from any goroutine and
 	// must not block. Without it More is never set.
 	Flush func()
+	// Loops are the event loops that workers attend to, the first one with the first core, and so on. Nil: they attend to none.
+	Loops []Loop
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }

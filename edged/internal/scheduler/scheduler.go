@@ -18,11 +18,14 @@ const surplusAfter = 10 * time.Second
 type Scheduler struct {
 	options Options
 	born    time.Time
-	threads Threads       // set by Start
-	needed  chan struct{} // of one place: a thread is to be made
-	stop    chan struct{} // closed by Close
-	maker   sync.WaitGroup
-	workers sync.WaitGroup
+	threads Threads // set by Start
+	// holdBack is after what time answers are let go that a worker holds back while it runs what takes longer than it should: sooner
+	// the threads of its loops are there.
+	holdBack time.Duration
+	needed   chan struct{} // of one place: a thread is to be made
+	stop     chan struct{} // closed by Close
+	maker    sync.WaitGroup
+	workers  sync.WaitGroup
 
 	mu      sync.Mutex
 	machine *machine      // guarded by mu
@@ -32,7 +35,9 @@ type Scheduler struct {
 	empty   []*worker     // guarded by mu: the other half of putOff, in use while Flush works it off
 	waits   atomic.Bool   // there is something in putOff
 	slice   *timer        // guarded by mu: runs tick; nil before Start and after Close
-	slicing time.Duration // guarded by mu: to what it has been set; 0: it has not
+	calmly  *time.Timer   // guarded by mu: runs tick too, where nobody waits for it but by mistake; as slice
+	calm    time.Duration // from what time on calmly is used
+	slicing time.Duration // guarded by mu: to what either has been set; 0: to nothing
 	idle    *time.Timer   // guarded by mu: runs shrink; nil until there is surplus
 }
 
@@ -41,6 +46,9 @@ func New(options Options) *Scheduler {
 	options = options.orDefaults()
 	s := &Scheduler{options: options, born: options.Now(), needed: make(chan struct{}, 1), stop: make(chan struct{})}
 	s.machine = newMachine(options, s)
+	if s.holdBack = options.Slice; options.Loops != nil {
+		s.holdBack = calmSlices * options.Slice
+	}
 	s.quiet = sync.NewCond(&s.mu)
 	return s
 }
@@ -54,7 +62,9 @@ func (s *Scheduler) Start(threads Threads) error {
 	}
 	first := s.options.Cores * s.options.MinThreads
 	s.mu.Lock()
-	s.slice = slice
+	s.slice, s.calm = slice, calmSlices*s.options.Slice
+	s.calmly = time.AfterFunc(time.Hour, s.tick)
+	s.calmly.Stop()
 	s.machine.making += first
 	s.mu.Unlock()
 	for n := range first {
@@ -116,13 +126,17 @@ func (s *Scheduler) now() time.Duration { return s.options.Now().Sub(s.born) }
 func (s *Scheduler) unlock() {
 	if pace := s.machine.pace; pace > 0 && s.slice != nil && (s.slicing == 0 || pace < s.slicing) {
 		s.slicing = pace
-		s.slice.set(pace)
+		if pace >= s.calm {
+			s.calmly.Reset(pace)
+		} else {
+			s.slice.set(pace)
+		}
 	}
 	w := s.toWake
 	s.toWake = nil
 	s.mu.Unlock()
 	if w != nil {
-		w.runner.Wake()
+		s.rouse(w)
 	}
 }
 
@@ -133,7 +147,7 @@ func (s *Scheduler) tick() {
 	s.slicing = 0
 	s.machine.tick(s.now())
 	for _, w := range s.takePutOff() { // by somebody who has not called Flush within a slice
-		w.runner.Wake()
+		s.rouse(w)
 	}
 	for _, c := range s.machine.cores {
 		flush = flush || c.unflushed
@@ -183,7 +197,7 @@ func (s *Scheduler) Flush() {
 	list := s.takePutOff()
 	s.mu.Unlock()
 	for _, w := range list {
-		w.runner.Wake()
+		s.rouse(w)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,8 +235,8 @@ func (s *Scheduler) submit(inv *invoke.Invocation, more bool) error {
 	a := s.arrival(inv, job, now)
 	s.mu.Lock()
 	refused := s.machine.arrive(now, &a)
-	if more && s.toWake != nil {
-		s.putOff, s.toWake = append(s.putOff, s.toWake), nil
+	if w := s.toWake; more && w != nil && w.loop.Load() == nil {
+		s.putOff, s.toWake = append(s.putOff, w), nil
 		s.waits.Store(true)
 	}
 	s.unlock()
@@ -307,6 +321,9 @@ func (s *Scheduler) Close() error {
 	s.mu.Lock()
 	slice := s.slice
 	s.slice = nil
+	if s.calmly != nil {
+		s.calmly.Stop()
+	}
 	if s.idle != nil {
 		s.idle.Stop()
 	}

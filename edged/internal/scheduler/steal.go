@@ -43,6 +43,8 @@ func (m *machine) wait(now time.Duration, c *core, t *task) time.Duration {
 	ahead := c.tasks.ahead(t)
 	r := c.running
 	switch {
+	case r == nil && c.loop != nil && c.loop.Awake(): // its thread is the one that asks, or will look at once
+		return ahead
 	case c.idle():
 		return ahead + m.options.WakeCost
 	case r == nil: // its thread is on its way

@@ -27,11 +27,11 @@ func (s *Scheduler) work(w *worker) {
 		flush := w.unflushed > 0 && (t.expect > nearlyDone || now-w.unflushedSince > longestUnflushed)
 		t.core.unflushed = w.unflushed > 0 && !flush
 		if t.core.unflushed {
-			s.machine.stir(s.options.Slice)
+			s.machine.stir(s.holdBack)
 		}
 		s.unlock()
 		if flush {
-			s.flush(w)
+			s.flush(w, true)
 		}
 		if now-w.yielded > yieldEvery {
 			w.yielded = now
@@ -57,10 +57,14 @@ func (s *Scheduler) work(w *worker) {
 // rest waits until there is a task to run; nil when the thread is to end. It is called with mu held and returns so.
 func (s *Scheduler) rest(w *worker) *task {
 	for w.role != ended {
-		s.unlock()
-		s.flush(w)
-		w.runner.Wait()
-		s.mu.Lock()
+		if s.machine.tends(w) {
+			s.tend(w)
+		} else {
+			s.unlock()
+			s.flush(w, false)
+			w.runner.Wait()
+			s.mu.Lock()
+		}
 		t := s.machine.woken(s.now(), w)
 		if w.core.unflushed { // by a worker that has been parked
 			w.core.unflushed = false
@@ -94,9 +98,12 @@ func (s *Scheduler) run(w *worker, t *task, now time.Duration, waiting *atomic.I
 		w.unflushed++
 	}
 	more := result.More
+	if !more && s.options.Loops != nil {
+		w.unflushed++ // for nobody may be at its loop
+	}
 	inv.Done(inv, result)
 	if !more {
-		s.flush(w)
+		s.flush(w, waiting.Load() > 0)
 	}
 	if !late {
 		w.runner.Recycle()
@@ -104,12 +111,17 @@ func (s *Scheduler) run(w *worker, t *task, now time.Duration, waiting *atomic.I
 	return !late
 }
 
-// flush lets go what the worker has answered and not yet flushed.
-func (s *Scheduler) flush(w *worker) {
-	if w.unflushed > 0 {
-		w.unflushed = 0
-		s.options.Flush()
+// flush lets go what the worker has answered and not yet flushed. poll says that it will not be at its loop for a while, so that
+// it looks for new requests at this opportunity.
+func (s *Scheduler) flush(w *worker, poll bool) {
+	if w.unflushed == 0 {
+		return
 	}
+	w.unflushed = 0
+	for _, loop := range s.options.Loops {
+		loop.Attend(poll)
+	}
+	s.options.Flush()
 }
 
 // cancel takes back what the worker's task was asked; see Runner.CancelPark. Called with mu held.
@@ -126,7 +138,7 @@ var _ Core = (*worker)(nil)
 // Leave implements Core.
 func (w *worker) Leave() {
 	s := w.shell
-	s.flush(w)
+	s.flush(w, false)
 	s.mu.Lock()
 	w.task.core.unflushed = false
 	s.machine.leave(s.now(), w, s.cancel(w, w.task))
@@ -137,11 +149,12 @@ func (w *worker) Leave() {
 func (w *worker) Return() {
 	s := w.shell
 	s.mu.Lock()
-	has := s.machine.back(s.now(), w)
-	s.unlock()
-	if !has {
+	for has := s.machine.back(s.now(), w); !has; has = w.task.state != returning {
+		s.unlock()
 		w.runner.Wait()
+		s.mu.Lock()
 	}
+	s.unlock()
 }
 
 var _ effects = (*Scheduler)(nil)
@@ -152,7 +165,7 @@ func (s *Scheduler) wake(w *worker) {
 		s.toWake = w
 		return
 	}
-	w.runner.Wake()
+	s.rouse(w)
 }
 
 func (s *Scheduler) pin(w *worker)                  { w.runner.Pin(w.core.id) }

@@ -117,6 +117,10 @@ func (m *machine) close() {
 			m.do.wake(w)
 		}
 		c.spares = nil
+		if w := m.tenderOf(c); w != nil {
+			m.end(w)
+			m.do.wake(w)
+		}
 	}
 	m.spares = 0
 }

@@ -4,9 +4,10 @@
 // # Way of a request
 //
 // An event loop reads bytes, the framer cuts them into messages, the router finds the function and the submitter
-// takes the invocation: all on the loop's goroutine, none of it blocks. A worker answers through Done (or Stream);
+// takes the invocation: all on the thread that is at the loop, none of it blocks. A worker answers through Done (or Stream);
 // that only stores the result and wakes the loop, which writes whatever is ready, in the order of the requests, in one
-// system call for each connection. Guests never run on a loop and workers never touch a socket.
+// system call for each connection. Nothing in here runs a guest. A worker may be the one who is at a loop, between two guests, which
+// saves the wake-ups in both directions: see attend.go.
 //
 // # Why event loops of our own
 //
@@ -33,7 +34,7 @@
 //
 // # Concurrency
 //
-// A connection belongs to one loop. Shared with workers are only an exchange's done flag, its stream (own mutex), the
+// A connection belongs to one loop, and a loop to the one thread that is at it. Shared with others are only an exchange's done flag, its stream (own mutex), the
 // loop's stack of woken connections and its flag that it sleeps (atomics), and its tasks (loop.mu, which is also held to
 // wake it). Lock order: stream.mu and loop.mu are never held together.
 package httptrigger
@@ -131,6 +132,9 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) openLoops(fd int) error {
 	for i := range s.opts.Loops {
 		l, err := newLoop(s)
+		if err == nil {
+			l.place = i
+		}
 		if err == nil && i == 0 {
 			err = l.accepts(fd)
 		}
@@ -140,7 +144,7 @@ func (s *Server) openLoops(fd int) error {
 		if err != nil {
 			closeFD(fd)
 			for _, l := range s.loops {
-				l.poller.close()
+				l.close()
 			}
 			s.loops = nil
 			return fmt.Errorf("open event loop: %w", err)
@@ -195,7 +199,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.wg.Wait()
 	for _, l := range s.loops {
-		l.poller.close()
+		l.close()
 	}
 	close(s.closed)
 	return err

@@ -28,6 +28,7 @@ const yieldAfter = 5 * time.Millisecond
 // loop serves its share of the connections on one goroutine. Fields are its own unless said otherwise.
 type loop struct {
 	server *Server
+	place  int // among the server's loops
 	poller *poller
 	conns  map[int]*conn // by descriptor
 	timers [classes]timerList
@@ -54,6 +55,10 @@ type loop struct {
 	posted atomic.Bool          // there are tasks
 	asleep atomic.Bool          // it waits for events, or is about to
 
+	keeper atomic.Int32 // who is at the loop: see attend.go
+	bell   *bell        // calls its own goroutine
+	taken  int          // invocations submitted in this round
+
 	mu     sync.Mutex
 	tasks  []func() // guarded by mu
 	closed bool     // the poller must not be touched any more; guarded by mu
@@ -64,6 +69,11 @@ func newLoop(s *Server) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := openBell()
+	if err != nil {
+		p.close()
+		return nil, err
+	}
 	return &loop{
 		server:   s,
 		poller:   p,
@@ -72,7 +82,14 @@ func newLoop(s *Server) (*loop, error) {
 		deaf:     make(chan struct{}),
 		drained:  make(chan struct{}),
 		buf:      make([]byte, readBytes),
+		bell:     b,
 	}, nil
+}
+
+// close gives the loop's descriptors back, when nobody can be at it any more.
+func (l *loop) close() {
+	l.poller.close()
+	l.bell.close()
 }
 
 // accepts makes the loop the one that accepts connections.
@@ -87,10 +104,9 @@ func (l *loop) accepts(fd int) error {
 // run serves until stop, then closes what is left.
 func (l *loop) run() {
 	osthread.LockPrompt() // the thread ends with the loop
-	for !l.ended {
-		if err := l.round(); err != nil {
-			l.server.opts.Logger.Error("event loop ended", "error", err)
-			break
+	for l.enter() {
+		if err := l.round(false); err != nil {
+			l.fail(err)
 		}
 	}
 	l.mu.Lock()
@@ -106,13 +122,21 @@ func (l *loop) run() {
 	}
 }
 
-// round waits until there is something to do and does it.
-func (l *loop) round() error {
-	l.asleep.Store(true)
-	// What was added before asleep was set has woken nobody; what is added after it wakes the wait.
-	poll := l.woken.Load() != nil || l.posted.Load()
-	if poll {
-		l.asleep.Store(false)
+// fail ends a loop that cannot go on.
+func (l *loop) fail(err error) {
+	l.server.opts.Logger.Error("event loop ended", "error", err)
+	l.ended = true
+}
+
+// round waits until there is something to do, unless poll is set, and does it. It is for who is at the loop.
+func (l *loop) round(poll bool) error {
+	l.taken = 0
+	if !poll {
+		l.asleep.Store(true)
+		// What was added before asleep was set has woken nobody; what is added after it wakes the wait.
+		if poll = l.woken.Load() != nil || l.posted.Load(); poll {
+			l.asleep.Store(false)
+		}
 	}
 	events, err := l.poller.wait(poll)
 	l.asleep.Store(false)
@@ -127,7 +151,7 @@ func (l *loop) round() error {
 	l.handOver() // a worker on this core answers before the loop writes: in the same round, without a wake-up
 	l.runWoken()
 	l.handOver()
-	if l.now.After(l.yield) {
+	if l.keeper.Load() == keptByLoop && l.now.After(l.yield) { // workers see to that themselves
 		l.yield = l.now.Add(yieldAfter)
 		runtime.Gosched()
 	}
@@ -139,6 +163,7 @@ const maxPutOff = 16
 
 // submit gives an invocation to the scheduler. Workers may be woken only by handOver.
 func (l *loop) submit(inv *invoke.Invocation) error {
+	l.taken++
 	batch := l.server.batch
 	if batch == nil {
 		return l.server.opts.Submitter.Submit(inv)

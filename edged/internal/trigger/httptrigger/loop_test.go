@@ -26,7 +26,7 @@ func idleLoop(t *testing.T) *loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.poller.close)
+	t.Cleanup(l.close)
 	return l
 }
 
@@ -89,13 +89,13 @@ func TestRoundLooksBeforeItSleeps(t *testing.T) {
 	done := 0
 	l.post(func() { done++ })
 	l.post(func() { done++ })
-	if err := l.round(); err != nil || done != 2 {
+	if err := l.round(false); err != nil || done != 2 {
 		t.Errorf("%d of 2 tasks done, %v", done, err)
 	}
 	gone := newConn(l, -1, "")
 	gone.closed.Store(true)
 	l.wake(gone, true)
-	if err := l.round(); err != nil || l.woken.Load() != nil || gone.woken.Load() {
+	if err := l.round(false); err != nil || l.woken.Load() != nil || gone.woken.Load() {
 		t.Errorf("a woken connection was not looked at, %v", err)
 	}
 }
@@ -191,7 +191,7 @@ func TestFlushLosesNothing(t *testing.T) {
 		t.Errorf("%d invocations were held back at once, want 2 to %d for each loop", most, maxPutOff)
 	}
 	for _, l := range s.loops {
-		l.poller.close()
+		l.close()
 	}
 }
 

@@ -37,7 +37,10 @@ type Options struct {
 
 	// Loops is the number of event loops. Default: half of the processors, at least 1 and at most 4: the other half
 	// runs guests.
-	Loops    int
+	Loops int
+	// Tended, when not nil, says that workers attend to the loops when their core is idle, and is asked whether one will soon be
+	// at the loop of that number by itself. See [Server.Attendants].
+	Tended   func(loop int) bool
 	Limits   Limits
 	Timeouts Timeouts
 }
