@@ -30,6 +30,7 @@ import (
 	"edged.dev/edge/edged/internal/scheduler"
 	"edged.dev/edge/edged/internal/trigger/crontrigger"
 	"edged.dev/edge/edged/internal/trigger/httptrigger"
+	"edged.dev/edge/edged/internal/trigger/kvtrigger"
 	"edged.dev/edge/edged/internal/trigger/udstrigger"
 	"edged.dev/edge/kvstore"
 	"edged.dev/edge/wasmedge"
@@ -62,6 +63,7 @@ type Daemon struct {
 	pool      *pool.Pool
 	calls     *calls.Calls
 	async     *asynccall.Calls
+	events    *kvtrigger.Dispatcher
 	scheduler *scheduler.Scheduler
 	router    router.Router
 	ids       atomic.Uint64
@@ -99,6 +101,7 @@ func New(options Options) (*Daemon, error) {
 		{"asynchronous calls", d.openAsync},
 		{"data ports", d.openPorts},
 		{"scheduler", d.openScheduler},
+		{"events", d.openEvents},
 		{"apps", d.openApps},
 		{"timers", d.openTimers},
 	}
@@ -182,7 +185,12 @@ func (d *Daemon) openApps(Options) error {
 	}
 	d.relax()
 	d.closing(func() error { d.retireAll(); return nil })
-	return d.reroute()
+	if err := d.reroute(); err != nil {
+		return err
+	}
+	d.retrigger()
+	d.abandonOrphans()
+	return nil
 }
 
 // retireAll unloads every app; invocations have ended.
@@ -279,6 +287,7 @@ func (d *Daemon) drain() error {
 	defer cancel()
 	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())
 	d.timers.Close() // nothing more begins by itself
+	_ = d.events.Close() // it has nothing to fail at; what waits goes on after the next start
 	var closing sync.WaitGroup
 	for _, port := range []func(context.Context) error{d.http.Close, d.uds.Close} {
 		closing.Go(func() {

@@ -349,6 +349,7 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 		before.app.Retire()
 	}
 	d.relax()
+	d.retrigger()
 	d.changed()
 	if one != nil {
 		d.logger.Info("serving", "app", name, "version", one.version.ID)

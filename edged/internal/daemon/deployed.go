@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -204,6 +203,10 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	reach, err := spaceOf(space, m)
+	if err != nil {
+		return nil, nil, err
+	}
 	secrets, warnings, err := d.secrets(m)
 	if err != nil {
 		return nil, nil, err
@@ -213,7 +216,7 @@ func (d *Daemon) guest(m *manifest.Manifest) (*hostfn.App, []string, error) {
 		abi = hostfn.ABICGI
 	}
 	options := hostfn.AppOptions{
-		Name: string(m.App), ABI: abi, Space: space, Calls: d.calls.For(m.App, m.Grants.Calls), Config: m.Grants.Config, Secrets: secrets,
+		Name: string(m.App), ABI: abi, Space: space, SpaceOf: reach, Calls: d.calls.For(m.App, m.Grants.Calls), Config: m.Grants.Config, Secrets: secrets,
 		Log: logSink{d.logs.Ring(m.App)}, Node: d.node(), Software: "edged/" + d.version,
 	}
 	for _, dir := range m.Grants.Dirs {
@@ -233,12 +236,6 @@ func notYet(m *manifest.Manifest) []string {
 	if len(m.Grants.Hosts) > 0 {
 		warnings = append(warnings, "grants.hosts has no effect yet: there is no outbound HTTP for guests")
 	}
-	for name, function := range m.Functions {
-		if len(function.KVs) > 0 {
-			warnings = append(warnings, fmt.Sprintf("functions.%s.kvs has no effect yet: the function may use every key of its space", name))
-		}
-	}
-	slices.Sort(warnings)
 	return warnings
 }
 

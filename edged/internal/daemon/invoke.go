@@ -53,7 +53,7 @@ func (s *submitter) admit(inv *invoke.Invocation, admit func(*invoke.Invocation)
 		if !errors.Is(err, scheduler.ErrRetired) {
 			return err
 		}
-		if _, err := d.router.Route(inv); err != nil {
+		if err := d.again(inv); err != nil {
 			return err
 		}
 	}
@@ -126,6 +126,7 @@ func (d *Daemon) probes() metric.Probes {
 		Apps:          func() float64 { return float64(len(d.deployed())) },
 		KV:            d.store.Stats,
 		Cores:         d.coreLoads,
+		Triggers:      d.triggerCounts,
 	}
 }
 

@@ -2,6 +2,9 @@ package invoke
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -14,6 +17,7 @@ type Cause struct {
 	Depth int      // how many invocations in a row led to this one; 0 for one from outside
 	Trail []string // "app/function" of the last of them, oldest first, at most MaxTrail
 	Graph *Graph   // who waits for all that it starts; nil: nobody
+	Base  int      // the depth of the last one that an event started: calls are counted from there on
 }
 
 // Next is the cause of what the invocation starts: one deeper, with itself at the end of the trail.
@@ -24,7 +28,32 @@ func (inv *Invocation) Next() Cause {
 	}
 	trail := make([]string, 0, len(before)+1)
 	trail = append(append(trail, before...), string(inv.App)+"/"+string(inv.Function))
-	return Cause{Depth: inv.Cause.Depth + 1, Trail: trail, Graph: inv.Cause.Graph}
+	return Cause{Depth: inv.Cause.Depth + 1, Trail: trail, Graph: inv.Cause.Graph, Base: inv.Cause.Base}
+}
+
+// Check returns an [*Error] of kind ErrDepth when an invocation of the function has too many before it: MaxDepth that called each other,
+// or MaxEventDepth in all. It shows the cycle if there is one. Nil otherwise.
+func (c *Cause) Check(app AppName, fn FunctionName) error {
+	calls := c.Depth - c.Base
+	if calls <= MaxDepth && c.Depth <= MaxEventDepth {
+		return nil
+	}
+	text := fmt.Sprintf("%d functions have called each other in a row, %d is the limit", calls, MaxDepth)
+	if calls <= MaxDepth {
+		text = fmt.Sprintf("%d functions have started each other in a row, %d is the limit", c.Depth, MaxEventDepth)
+	}
+	return &Error{Kind: ErrDepth, Detail: text + ": " + c.way(string(app)+"/"+string(fn))}
+}
+
+// way shows how it came to the function: the last cycle, or the last of the trail.
+func (c *Cause) way(name string) string {
+	for i, before := range slices.Backward(c.Trail) {
+		if before == name {
+			return "the cycle is " + strings.Join(append(slices.Clone(c.Trail[i:]), name), " -> ") +
+				"; let one of them end it, for example by writing to a key that none of the others waits for"
+		}
+	}
+	return "the last are " + strings.Join(append(slices.Clone(c.Trail), name), " -> ") + "; split the chain, or look for a cycle"
 }
 
 // Event is the change of a key that starts an invocation.
@@ -74,6 +103,13 @@ func (g *Graph) End(err error) {
 	if g.pending--; g.pending == 0 {
 		close(g.over)
 	}
+}
+
+// Pending returns how many parts have been counted in and not out.
+func (g *Graph) Pending() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pending
 }
 
 // Over is closed when everything has ended.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -50,4 +51,32 @@ func TestGraph(t *testing.T) {
 	var nobody *Graph
 	nobody.Add()
 	nobody.End(cause)
+}
+
+func TestDepth(t *testing.T) {
+	for _, c := range []struct {
+		depth, base int
+		says        string // "": allowed
+	}{
+		{0, 0, ""},
+		{MaxDepth, 0, ""},
+		{MaxDepth + 1, 0, "have called each other"},
+		{MaxDepth + 1, 1, ""},
+		{MaxEventDepth, MaxEventDepth, ""},
+		{MaxEventDepth + 1, MaxEventDepth + 1, "have started each other"},
+	} {
+		cause := Cause{Depth: c.depth, Base: c.base, Trail: []string{"a/x", "a/f", "a/g"}}
+		err := cause.Check("a", "f")
+		if (err == nil) != (c.says == "") {
+			t.Errorf("depth %d, base %d: %v", c.depth, c.base, err)
+			continue
+		}
+		if err != nil && (!errors.Is(err, ErrDepth) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "a/f -> a/g -> a/f;")) {
+			t.Errorf("depth %d, base %d: %v", c.depth, c.base, err)
+		}
+	}
+	cause := Cause{Depth: MaxDepth + 1, Trail: []string{"a/x"}}
+	if err := cause.Check("a", "f"); err == nil || !strings.Contains(err.Error(), "a/x -> a/f; split") {
+		t.Errorf("without a cycle: %v", err)
+	}
 }

@@ -25,9 +25,13 @@ const (
 	SourceCLI  Source = "cli"  // edged invoke, through the admin socket
 )
 
-// MaxDepth bounds how many invocations may start each other in a row: enough for any honest graph, small enough to end a
+// MaxDepth bounds how many invocations may call each other in a row: enough for any honest graph, small enough to end a
 // cycle before it hurts.
 const MaxDepth = 64
+
+// MaxEventDepth bounds how many invocations may start each other in a row when events are among them. Nobody waits for those, and a chain
+// of a hundred steps is an honest one; a cycle ends after some seconds, as a dead letter.
+const MaxEventDepth = 1000
 
 // Header is one header field. Names keep the case they came in; compare with strings.EqualFold.
 type Header struct{ Name, Value string }

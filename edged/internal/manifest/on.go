@@ -82,7 +82,7 @@ func (c *checker) on(m *Manifest, at string, list []Trigger) {
 	for i := range list {
 		t, where := &list[i], fmt.Sprintf("%s[%d]", at, i)
 		c.kinds(where, t)
-		c.kvTrigger(m, where, t)
+		c.kvTrigger(where, t)
 		c.timer(where, t)
 		c.require(t.Retries >= 0 && t.Retries <= maxRetries, where+".retries", fmt.Sprintf("%d retries are not possible", t.Retries),
 			fmt.Sprintf("give 0 to %d", maxRetries))
@@ -95,7 +95,7 @@ func (c *checker) on(m *Manifest, at string, list []Trigger) {
 	}
 }
 
-func (c *checker) kvTrigger(m *Manifest, where string, t *Trigger) {
+func (c *checker) kvTrigger(where string, t *Trigger) {
 	if t.KV == "" {
 		c.require(t.Space == "", where+".space", "a space without kv", "add kv: and a pattern of keys")
 		c.require(len(t.Events) == 0, where+".events", "events without kv", "add kv: and a pattern of keys")

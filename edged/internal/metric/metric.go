@@ -97,6 +97,16 @@ type Probes struct {
 	Cores func() []Core
 	// KV returns the store's numbers. They are counted there, so that the store needs to know nothing of metrics.
 	KV func() kvstore.Stats
+	// Triggers returns what the triggers have done and have to do, one entry a function.
+	Triggers func() []Trigger
+}
+
+// Trigger is the numbers of the triggers of one function, together.
+type Trigger struct {
+	App                invoke.AppName
+	Function           invoke.FunctionName
+	Done, Failed, Dead uint64 // attempts by their outcome
+	Pending, Letters   int64  // events that wait or run, and dead letters, now
 }
 
 // Registry holds every metric of one daemon. All of it may be used from any goroutine.
@@ -252,6 +262,7 @@ func (r *Registry) WritePrometheus(w io.Writer) error {
 	r.writeCores(out)
 	r.writeFunctions(out)
 	r.writeKV(out)
+	r.writeTriggers(out)
 	metrics.WriteProcessMetrics(out)
 	if out.err != nil {
 		return fmt.Errorf("write metrics: %w", out.err)
@@ -276,6 +287,22 @@ func (r *Registry) writeKV(w io.Writer) {
 	metrics.WriteCounterUint64(w, "edged_kv_corrupt_values_total", kv.CorruptValues)
 	metrics.WriteGaugeFloat64(w, "edged_kv_file_bytes", float64(kv.FileBytes))
 	metrics.WriteGaugeFloat64(w, "edged_kv_queued_writes", float64(kv.QueuedWrites))
+}
+
+// writeTriggers writes what triggers have done and have to do.
+func (r *Registry) writeTriggers(w io.Writer) {
+	p := r.probes.Load()
+	if p == nil || p.Triggers == nil {
+		return
+	}
+	for _, t := range p.Triggers() {
+		labels := fmt.Sprintf("app=%q,fn=%q", t.App, t.Function)
+		for outcome, n := range map[string]uint64{"done": t.Done, "failed": t.Failed, "dead": t.Dead} {
+			metrics.WriteCounterUint64(w, fmt.Sprintf("edged_trigger_events_total{%s,outcome=%q}", labels, outcome), n)
+		}
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("edged_trigger_pending{%s}", labels), uint64(max(t.Pending, 0)))
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("edged_trigger_dead_letters{%s}", labels), uint64(max(t.Letters, 0)))
+	}
 }
 
 // errorWriter keeps the first error, which the library's writers drop, and stops writing after it.

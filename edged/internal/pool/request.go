@@ -42,7 +42,7 @@ func (r *request) Meta(key string) (string, bool) {
 		return string(r.inv.App), true
 	case "function":
 		return string(r.inv.Function), true
-	case "key", "event_id", "attempt":
+	case "key", "event_id", "attempt", "kind":
 		return event(r.inv.Event, key)
 	}
 	if name, ok := strings.CutPrefix(key, "header:"); ok {
@@ -62,6 +62,8 @@ func event(e *invoke.Event, key string) (string, bool) {
 		return "", false
 	case key == "key":
 		return e.Key, true
+	case key == "kind":
+		return e.Kind, true
 	case key == "event_id":
 		return e.ID, true
 	default:

@@ -220,9 +220,8 @@ func (s *Scheduler) submit(inv *invoke.Invocation, more bool) error {
 	if !ok {
 		return &invoke.Error{Kind: invoke.ErrNotFound, Detail: "the invocation has no target"}
 	}
-	if inv.Cause.Depth > invoke.MaxDepth {
-		return &invoke.Error{Kind: invoke.ErrDepth, Detail: fmt.Sprintf(
-			"%d functions have started each other in a row, %d is the limit; look for a cycle", inv.Cause.Depth, invoke.MaxDepth)}
+	if err := inv.Cause.Check(inv.App, inv.Function); err != nil {
+		return err
 	}
 	if err := job.Acquire(); err != nil {
 		if errors.Is(err, invoke.ErrQueueFull) {

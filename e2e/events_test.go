@@ -1,0 +1,154 @@
+package e2e_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"edged.dev/edge/internal/testutil"
+)
+
+// eventful builds the guest whose functions are started by changes of keys.
+func eventful(t *testing.T) string {
+	t.Helper()
+	return testutil.BuildCFile(t, filepath.Join("testdata", "events.c"), append(testutil.Reactor(),
+		"-I", filepath.Join("..", "sdk", "c"))...)
+}
+
+// eventApp deploys that guest with functions beside put, drop and get.
+func eventApp(t *testing.T, d *daemon, name, durability string, functions ...string) {
+	t.Helper()
+	settings := append([]string{"kv: {durability: " + durability + "}", "functions:", "  put:", "  drop:", "  get:"}, functions...)
+	d.must(t, "deploy", app(t, name, eventful(t), settings...))
+	t.Cleanup(func() {
+		for _, key := range d.keys(t, name) {
+			d.cli(t, "kv", "rm", name, key)
+		}
+	})
+}
+
+// keys lists the keys of a space.
+func (d *daemon) keys(t *testing.T, space string) []string {
+	t.Helper()
+	got := d.cli(t, "kv", "ls", space)
+	var keys []string
+	for line := range strings.SplitSeq(strings.TrimSpace(got.stdout), "\n") {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] != "KEY" {
+			keys = append(keys, fields[0])
+		}
+	}
+	return keys
+}
+
+// until waits for a key to have a value.
+func (d *daemon) until(t *testing.T, app, key, want string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s of %s is %q", key, app, want), func() error {
+		if got := d.http().ok(t, "/"+app+"/get", []byte(key)); got != want {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+}
+
+func TestEventsStartFunctions(t *testing.T) {
+	for _, durability := range []string{"sync", "batched", "memory"} {
+		t.Run(durability, func(t *testing.T) {
+			d := sharedDaemon(t)
+			name := "ev-" + durability
+			eventApp(t, d, name, durability, "  note:", "    on: [{kv: \"in_{n}\", events: [set, delete]}]")
+			for _, request := range []string{"put in_7 x", "put out_7 x", "put in_7b x", "drop in_7", "put in__7 x"} {
+				function, body, _ := strings.Cut(request, " ")
+				d.http().ok(t, "/"+name+"/"+function, []byte(body))
+			}
+			want := map[string]bool{"kv in_7 set 1 7": true, "kv in_7b set 1 7b": true, "kv in_7 delete 1 7": true}
+			eventually(t, "the changes are noted", func() error {
+				got := map[string]bool{}
+				for _, key := range d.keys(t, name) {
+					if strings.HasPrefix(key, "seen/") {
+						got[d.http().ok(t, "/"+name+"/get", []byte(key))] = true
+					}
+				}
+				if fmt.Sprint(got) != fmt.Sprint(want) {
+					return fmt.Errorf("noted %v, want %v", got, want)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestEventsInOrder changes one key many times: the function sees the changes one after the other.
+func TestEventsInOrder(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "ordered", "batched", "  append:", "    on: [{kv: \"in\"}]")
+	want := ""
+	for n := range 50 {
+		d.http().ok(t, "/ordered/put", fmt.Appendf(nil, "in %d.", n))
+		d.until(t, "ordered", "order", want+fmt.Sprintf("%d.", n))
+		want += fmt.Sprintf("%d.", n)
+	}
+}
+
+// TestChainOfEvents is a hundred functions in a row, more than may call each other.
+func TestChainOfEvents(t *testing.T) {
+	for _, durability := range []string{"sync", "batched"} {
+		t.Run(durability, func(t *testing.T) {
+			d := sharedDaemon(t)
+			name := "chain-" + durability
+			eventApp(t, d, name, durability, "  step:", "    on: [{kv: \"step_{n}\"}]")
+			begun := time.Now()
+			d.http().ok(t, "/"+name+"/put", []byte("step_1 "))
+			d.until(t, name, "end", "100")
+			t.Logf("99 steps took %v", time.Since(begun))
+		})
+	}
+}
+
+func TestRemovedTriggers(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "gone", "sync", "  flaky:", "    on: [{kv: \"in_{}\", retries: 100, backoff: 1h}]")
+	d.http().ok(t, "/gone/put", []byte("in_1 x"))
+	d.must(t, "rm", "gone")
+	eventApp(t, d, "gone", "sync", "  flaky:", "    on: [{kv: \"in_{}\"}]")
+	d.http().ok(t, "/gone/put", []byte("mended x"))
+	d.http().ok(t, "/gone/put", []byte("in_2 x"))
+	d.until(t, "gone", "healed", "1")
+}
+
+// TestEventsSurviveKills kills the daemon amid a chain of events again and again: it goes on to its end.
+func TestEventsSurviveKills(t *testing.T) {
+	h := newHome(t, "")
+	d := h.start(t)
+	d.must(t, "deploy", app(t, "chain", eventful(t), "functions:", "  put:", "  get:", "  step:", "    on: [{kv: \"step_{n}\"}]"))
+	d.http().ok(t, "/chain/put", []byte("step_1 "))
+	for n := 1; n <= 10; n++ {
+		reached := fmt.Sprintf("step_%d", n*9)
+		eventually(t, reached+" is reached", func() error {
+			if got := d.http().ok(t, "/chain/get", []byte(reached)); got != "" {
+				return fmt.Errorf("it is %q", got)
+			}
+			return nil
+		})
+		d.kill()
+		d = h.start(t)
+	}
+	d.until(t, "chain", "end", "100")
+}
+
+// TestPermittedKeys restricts a function to the keys that its kvs list.
+func TestPermittedKeys(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "narrow", "sync")
+	d.must(t, "deploy", app(t, "narrow", eventful(t), "functions:", "  put:", "    kvs: {\"in_{}\": [set]}", "  get:"))
+	for body, want := range map[string]string{"in_1 x": "0", "in_ x": "-3", "other x": "-3"} {
+		if got := d.http().ok(t, "/narrow/put", []byte(body)); got != want {
+			t.Errorf("put %q: %s, want %s", body, got, want)
+		}
+	}
+	if got := d.http().ok(t, "/narrow/get", []byte("in_1")); got != "x" {
+		t.Errorf("a function without kvs reads %q", got)
+	}
+}
