@@ -15,6 +15,8 @@ const (
 	moduleEnv = "env"
 	// moduleScratch is where guests of Sledge import from that name the module themselves.
 	moduleScratch = "scratch_storage"
+	// moduleRay is where guests of Warrior import from.
+	moduleRay = "ray"
 )
 
 // ErrNoInvocation ends a guest whose call carries no [Env] as its value: a mistake of the code that started it.
@@ -45,6 +47,9 @@ func All() []wasmedge.HostFunc {
 	}
 	for _, f := range scratchFuncs() {
 		all = append(all, bindNative(moduleScratch, f))
+	}
+	for _, f := range rayFuncs() {
+		all = append(all, bindNative(moduleRay, f))
 	}
 	for _, family := range [][]native{sledgeFuncs(), waverlessFuncs(), faasmFuncs()} {
 		for _, f := range family {

@@ -105,6 +105,7 @@ func foreignImports() map[Import]ABI {
 		{moduleEnv, ABIFaasm, faasmFuncs()},
 		{moduleEnv, ABISledge, sledgeFuncs()},
 		{moduleScratch, ABISledge, scratchFuncs()},
+		{moduleRay, ABIWarrior, rayFuncs()},
 	} {
 		for _, f := range row.funcs {
 			owners[Import{row.module, f.name}] = row.abi

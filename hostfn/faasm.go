@@ -17,6 +17,9 @@ func faasmFuncs() []native {
 	return []native{
 		{"__faasm_read_input", "ii i", faasmReadInput},
 		{"__faasm_write_output", "ii", faasmWriteOutput},
+		{"__faasm_chain_name", "iii i", faasmChainName},
+		{"__faasm_chain_ptr", "iii i", faasmChainPtr},
+		{"__faasm_await_call", "i i", faasmAwait},
 		{"__faasm_read_state", "iii i", faasmReadState},
 		{"__faasm_write_state", "iii", faasmWriteState},
 		{"__faasm_read_state_offset", "iiiii", faasmReadStateOffset},

@@ -17,7 +17,9 @@ type foreign struct {
 	resultID  uint32        // given out last
 	keptBytes int           // of all results
 	locks     map[heldLock]uint64
-	states    []heldState // locks of Faasm's state that the guest holds
+	states    []heldState       // locks of Faasm's state that the guest holds
+	chained   []int64           // calls of Faasm, by their number less one
+	tracked   map[uint32]uint32 // memory that a guest of Warrior lets go with calls: how much is where
 }
 
 // others returns what the invocation keeps for interfaces of other systems.
@@ -99,6 +101,10 @@ func (e *Env) text(arg string, ptr uint64) ([]byte, error) {
 		return nil, e.ended(fmt.Errorf("%s: no NUL in the first %d bytes of a text", arg, maxText))
 	}
 }
+
+// Answer makes data the whole response of the running invocation, in place of what was the response before. An error means that
+// it is too large, or that a part has gone out.
+func (e *Env) Answer(data []byte) error { return e.answer(data) }
 
 // answer makes data the whole response, in place of what was the response before.
 func (e *Env) answer(data []byte) error {

@@ -51,6 +51,12 @@ type Entry struct {
 	Export string   // "" for a function pointer
 	Index  uint32   // the function pointer
 	Args   []uint64 // bits of the parameters, as many as the function has
+	// Prepare, when not nil, makes Args when the function's type is known; params has one byte a parameter, as in a module. place
+	// copies bytes into the callee's memory, for which its export Allocate, of type (i32) -> i32, makes room.
+	Prepare  func(params []byte, place func(data []byte) (uint32, error)) ([]uint64, error)
+	Allocate string
+	// Answer, when not nil, makes the body of the result of what the function returned, with the memory that it left.
+	Answer func(results []byte, values []uint64, memory []byte) []byte
 }
 
 // Outcome is what came of a call, or an object that was put.

@@ -68,7 +68,10 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 	o.inv = c.invocation(fn, call.Input, s.cause, s.inv.Deadline)
 	c.belong(o.inv, o)
 	if call.Entry != nil {
-		o.inv.Entry = &invoke.Entry{Export: call.Entry.Export, Index: call.Entry.Index, Args: call.Entry.Args}
+		e := call.Entry
+		o.inv.Entry = &invoke.Entry{
+			Export: e.Export, Index: e.Index, Args: e.Args, Prepare: e.Prepare, Allocate: e.Allocate, Answer: e.Answer,
+		}
 	}
 	if err := s.enlist(o, len(call.Input)); err != nil {
 		return 0, err

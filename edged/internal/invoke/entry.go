@@ -13,6 +13,12 @@ type Entry struct {
 	Index  uint32 // of the exported __indirect_function_table
 	// Args are the parameters as bits, an i32 zero-extended; their number must be that of the function's parameters.
 	Args []uint64
+	// Prepare, when not nil, makes Args when the function's type is known; params has one byte a parameter, as in a module. place
+	// copies bytes into the instance, into memory that the guest's export Allocate has made room for, and returns where they are.
+	Prepare  func(params []byte, place func(data []byte) (uint32, error)) ([]uint64, error)
+	Allocate string // of type (i32) -> i32
+	// Answer, when not nil, makes the answer's body of what the function returned, with the memory that it left.
+	Answer func(results []byte, values []uint64, memory []byte) []byte
 	// Returned are the results as bits, and Wide says of each whether it has 8 bytes, else 4.
 	Returned []uint64
 	Wide     []bool

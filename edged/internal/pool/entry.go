@@ -29,6 +29,15 @@ func (w *worker) callEntry(inv *invoke.Invocation, fn *Function, s *seat, c *cel
 		return &invoke.Error{Kind: invoke.ErrGuest, Detail: err.Error(), Cause: err}
 	}
 	typ := called.Type()
+	s.env.Begin(w.life, &s.request)
+	s.env.RunOn(w.core)
+	if entry.Prepare != nil {
+		entry.Args, err = entry.Prepare(codes(typ.Params), func(data []byte) (uint32, error) { return w.place(c, entry.Allocate, data, s.env) })
+		if err != nil {
+			c.close()
+			return &invoke.Error{Kind: invoke.ErrGuest, Detail: err.Error(), Cause: err}
+		}
+	}
 	if len(entry.Args) != len(typ.Params) {
 		c.close()
 		return &invoke.Error{Kind: invoke.ErrGuest, Detail: fmt.Sprintf(
@@ -36,8 +45,6 @@ func (w *worker) callEntry(inv *invoke.Invocation, fn *Function, s *seat, c *cel
 	}
 	var stack [maxEntryValues]uint64
 	copy(stack[:], entry.Args)
-	s.env.Begin(w.life, &s.request)
-	s.env.RunOn(w.core)
 	inv.Stamps.Started = time.Now()
 	err = w.enter(c.instance, called, s.env, stack[:])
 	w.last = used{app: fn.app, cell: c, end: endingOf(err)}
@@ -46,8 +53,20 @@ func (w *worker) callEntry(inv *invoke.Invocation, fn *Function, s *seat, c *cel
 		for _, t := range typ.Results {
 			entry.Wide = append(entry.Wide, t == wasmedge.I64 || t == wasmedge.F64)
 		}
+		if entry.Answer != nil {
+			err = s.env.Answer(entry.Answer(codes(typ.Results), entry.Returned, c.instance.Memory()))
+		}
 	}
 	return err
+}
+
+// codes returns types as they are in a module.
+func codes(types []wasmedge.ValType) []byte {
+	list := make([]byte, len(types))
+	for i, t := range types {
+		list[i] = byte(t)
+	}
+	return list
 }
 
 // find returns the function that an entry means.
