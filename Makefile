@@ -56,8 +56,9 @@ arm64: ## cross-build for arm64 and run the engine's safety tests under qemu-use
 engine: # the library that edged links against
 	@scripts/install-wasmedge.sh
 
-toolchain: # clang for WebAssembly, for tests with C guests
+toolchain: # compilers for WebAssembly, for tests with C and Rust guests
 	@scripts/install-guest-toolchain.sh
+	@scripts/install-rust.sh
 
 clean: ## remove what was built and cached; data/ stays
 	rm -rf bin .cache coverage.out

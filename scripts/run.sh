@@ -68,6 +68,15 @@ for manifest in examples/*/edged.yaml; do
 	# Every example's README has the one line that builds it.
 	line=$(sed -n 's/^    \$ \(.* -o .*\.wasm .*\)$/\1/p' "$example/README.md" | head -n 1)
 	[ -n "$line" ] || die "$example/README.md has no build line"
+	if [[ $line == rustc\ * ]]; then
+		# The compiler that has the library, and what it calls the target.
+		if ! rust=$(scripts/install-rust.sh --print); then
+			say "$example is left out: there is no Rust for WebAssembly (scripts/install-rust.sh installs it)"
+			continue
+		fi
+		line="${rust% *} ${line#rustc }"
+		line=${line/wasm32-wasip1/${rust#* }}
+	fi
 	(cd "$example" && eval "$line")
 	bin/edged deploy "$example" --admin "$data/admin.sock"
 done

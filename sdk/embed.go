@@ -1,11 +1,11 @@
 // Package sdk holds the guest libraries as files, so that `edged init` can put them into a project without a network.
-// The libraries themselves are in go/ and c/.
+// The libraries themselves are in go/, c/ and rust/.
 package sdk
 
 import "embed"
 
-//go:embed go c/edge.h
+//go:embed go c/edge.h rust/edged.rs
 var files embed.FS
 
-// Files returns the sources, tests included, under go/ and c/. It is read-only and may be used from any goroutine.
+// Files returns the sources, tests included, under a folder for each language. It is read-only and may be used from any goroutine.
 func Files() embed.FS { return files }

@@ -46,10 +46,10 @@ func (o Object) Handle() int64 { return int64(o) }
 
 // Get waits until the object is there, for at most the call's own deadline, and returns its bytes or the error that its call
 // ended with, as [Invoke] does. [ErrNotFound] when it is gone; [ErrConflict] when its call waits for this one.
-func (o Object) Get() ([]byte, error) { return o.GetWithin(Forever) }
+func (o Object) Get() ([]byte, error) { return o.Within(Forever) }
 
-// GetWithin is Get with a timeout: [ErrTimeout]. 0 does not wait.
-func (o Object) GetWithin(timeout time.Duration) ([]byte, error) {
+// Within is Get with a timeout: [ErrTimeout]. 0 does not wait.
+func (o Object) Within(timeout time.Duration) ([]byte, error) {
 	buf := make([]byte, firstResult)
 	return result(abi.RGet(int64(o), buf, millis(timeout)), buf, "get", "")
 }

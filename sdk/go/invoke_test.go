@@ -72,7 +72,7 @@ func TestObjects(t *testing.T) {
 		if got, err := one.Get(); err != nil || string(got) != "abab" {
 			t.Errorf("get: %q, %v", got, err)
 		}
-		if _, err := bad.GetWithin(0); !errors.Is(err, edged.ErrInternal) || !strings.Contains(err.Error(), "sold out") {
+		if _, err := bad.Within(0); !errors.Is(err, edged.ErrInternal) || !strings.Contains(err.Error(), "sold out") {
 			t.Errorf("get of one that failed: %v", err)
 		}
 		if got, err := edged.Object(put.Handle()).Get(); err != nil || len(got) != 3000 {

@@ -20,6 +20,8 @@ import (
 const (
 	goRemedy = "install Go 1.24 or later (Debian 13: apt install golang-go; Debian 12: apt install -t bookworm-backports golang-go)"
 	cRemedy  = "apt install clang lld wasi-libc libclang-rt-dev-wasm32"
+
+	rustRemedy = "apt install rustc libstd-rust-dev-wasm32, or with rustup: rustup target add wasm32-wasip1"
 )
 
 // minGoMinor is the first Go 1.x with go:wasmexport and c-shared for wasip1.
@@ -30,8 +32,8 @@ func (p *program) buildCommand() *cli.Command {
 		Name:      "build",
 		Usage:     "compile a project to WebAssembly",
 		ArgsUsage: "[DIR]",
-		Description: "DIR (default: this folder) is Go when it has a go.mod, and C when it has *.c files. The result goes where\n" +
-			"the manifest's module says, else to app.wasm.\n\n" + examples("edged build", "edged build ./shop"),
+		Description: "DIR (default: this folder) is Go when it has a go.mod, Rust when it has a main.rs, and C when it has *.c files.\n" +
+			"The result goes where the manifest's module says, else to app.wasm.\n\n" + examples("edged build", "edged build ./shop"),
 		Action: p.build,
 	}
 }
@@ -84,6 +86,9 @@ func detect(dir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 		return "go", nil
 	}
+	if _, err := os.Stat(filepath.Join(dir, rustMain)); err == nil {
+		return "rust", nil
+	}
 	sources, err := cSources(dir)
 	if err != nil {
 		return "", err
@@ -91,7 +96,7 @@ func detect(dir string) (string, error) {
 	if len(sources) > 0 {
 		return "c", nil
 	}
-	return "", withRemedy(fmt.Errorf("build: %s has neither a go.mod nor a *.c file", dir),
+	return "", withRemedy(fmt.Errorf("build: %s has no go.mod, no main.rs and no *.c file", dir),
 		"'edged init NAME' makes a project; a module built otherwise needs no build here, only 'edged deploy'")
 }
 
@@ -167,6 +172,30 @@ func (b *build) c(ctx context.Context) error {
 		return withRemedy(err, "if headers or libraries are missing: %s", cRemedy)
 	}
 	return nil
+}
+
+// rustMain is the file that a Rust project is built from.
+const rustMain = "main.rs"
+
+// rust builds main.rs with the first compiler that has the library for WASI: one that another installer has put before the
+// system's in the path may have none.
+func (b *build) rust(ctx context.Context) error {
+	if err := b.need("rustc", rustRemedy); err != nil {
+		return err
+	}
+	for _, compiler := range []string{"rustc", "/usr/bin/rustc"} {
+		root, err := b.command(ctx, compiler, "--print", "sysroot").Output()
+		if err != nil {
+			continue
+		}
+		for _, target := range []string{"wasm32-wasip1", "wasm32-wasi"} { // its name from Rust 1.78 on, and before
+			if _, err := os.Stat(filepath.Join(strings.TrimSpace(string(root)), "lib", "rustlib", target, "lib")); err == nil {
+				return b.run(ctx, b.command(ctx, compiler, "--edition", "2021", "--target", target, "-O", "--crate-type", "cdylib",
+					"-C", "strip=symbols", "-o", b.output, rustMain))
+			}
+		}
+	}
+	return withRemedy(errors.New("build: no rustc has the library for wasm32-wasip1"), "%s", rustRemedy)
 }
 
 func (b *build) need(tool, remedy string) error {

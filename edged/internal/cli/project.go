@@ -35,6 +35,7 @@ func languages() []language {
 	return []language{
 		{name: "go", sdk: isGoSource, rename: map[string]string{"sdk.mod": "edged/go.mod", "gitignore": ".gitignore"}, build: (*build).goModule},
 		{name: "c", sdk: func(file string) bool { return path.Ext(file) == ".h" }, rename: map[string]string{"gitignore": ".gitignore"}, build: (*build).c},
+		{name: "rust", sdk: func(file string) bool { return path.Ext(file) == ".rs" }, rename: map[string]string{"gitignore": ".gitignore"}, build: (*build).rust},
 	}
 }
 
@@ -53,7 +54,7 @@ func (p *program) initCommand() *cli.Command {
 		ArgsUsage:   "NAME",
 		Description: "The project has everything it needs to be built without a network, the SDK included.\n\n" + examples("edged init hello && cd hello && edged build && edged deploy", "edged init counter --lang c"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "lang", Usage: "make it in `LANG`: go or c", Value: "go"},
+			&cli.StringFlag{Name: "lang", Usage: "make it in `LANG`: go, c or rust", Value: "go"},
 		},
 		Action: p.init,
 	}
@@ -100,7 +101,7 @@ func languageNamed(name string) (language, error) {
 		names = append(names, lang.name)
 	}
 	return language{}, &usageError{
-		text:   fmt.Sprintf("there is no template for the language %q, only for %s", name, strings.Join(names, " and ")),
+		text:   fmt.Sprintf("there is no template for the language %q, only for %s", name, strings.Join(names, ", ")),
 		remedy: didYouMean(name, names, "edged init"),
 	}
 }

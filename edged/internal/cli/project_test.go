@@ -77,6 +77,14 @@ func TestBuildC(t *testing.T) {
 	checkBuild(t, newProject(t, "c"))
 }
 
+// TestBuildRust builds with rustc, where one has the library for WASI.
+func TestBuildRust(t *testing.T) {
+	if err := exec.CommandContext(t.Context(), "../../../scripts/install-rust.sh", "--check").Run(); err != nil {
+		t.Skipf("needs a rustc with its library for wasm32-wasi; run scripts/install-rust.sh: %v", err)
+	}
+	checkBuild(t, newProject(t, "rust"))
+}
+
 func checkBuild(t *testing.T, deps Deps) {
 	t.Helper()
 	r := run(t, deps, "build")
@@ -113,6 +121,7 @@ func TestBuildExplains(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "go", "go.mod"), "module x\n")
 	write(t, filepath.Join(dir, "c", "x.c"), "")
+	write(t, filepath.Join(dir, "rust", "main.rs"), "")
 	write(t, filepath.Join(dir, "none", "x.rs"), "")
 	write(t, filepath.Join(dir, "badmanifest", "go.mod"), "module x\n")
 	write(t, filepath.Join(dir, "badmanifest", "edged.yaml"), "version: [")
@@ -120,7 +129,8 @@ func TestBuildExplains(t *testing.T) {
 	for path, want := range map[string]string{
 		"go":          "go is not installed\n  install Go 1.24",
 		"c":           "clang is not installed\n  apt install clang lld wasi-libc",
-		"none":        "has neither a go.mod nor a *.c file\n  'edged init NAME'",
+		"rust":        "rustc is not installed\n  apt install rustc libstd-rust-dev-wasm32",
+		"none":        "has no go.mod, no main.rs and no *.c file\n  'edged init NAME'",
 		"missing":     "is no folder",
 		"badmanifest": "edged.yaml:1:",
 	} {

@@ -207,10 +207,10 @@ func objects() error {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	got, err := one.GetWithin(0)
+	got, err := one.Within(0)
 	_, failed := bad.Get()
 	n, err2 := put.Len()
-	_, gone := edged.Object(12345).GetWithin(0)
+	_, gone := edged.Object(12345).Within(0)
 	return errors.Join(err, err2, one.Cancel(), put.Drop(), expect(ready[0] && ready[1] && ready[2], "ready %v", ready),
 		expect(string(got) == "xx" && n == 4, "object %q, length %d", got, n), wants(failed, edged.ErrInternal, "object of fails"),
 		wants(gone, edged.ErrNotFound, "an object that is none"))
