@@ -152,3 +152,24 @@ func TestPermittedKeys(t *testing.T) {
 		t.Errorf("a function without kvs reads %q", got)
 	}
 }
+
+// TestWaitForTheGraph has requests answered when all that they have started has ended.
+func TestWaitForTheGraph(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "graph", "batched", "  step:", "    on: [{kv: \"step_{n}\"}]", "  flaky:", "    on: [{kv: bad, retries: 1, backoff: 1ms}]")
+	if got := d.http().ok(t, "/graph/put?wait=graph", []byte("step_1 ")); got != "0" {
+		t.Errorf("the answer is %q", got)
+	}
+	if got := d.http().ok(t, "/graph/get", []byte("end")); got != "100" {
+		t.Errorf("the graph of a chain was answered for before its end: %q", got)
+	}
+	if got := d.http().ok(t, "/graph/put?wait=graph", []byte("nobody x")); got != "0" {
+		t.Errorf("a request that starts nothing is answered %q", got)
+	}
+	failed := d.http().must(t, "POST", "/graph/put?wait=graph", []byte("bad x"))
+	wantProblem(t, failed, 500, "graph", "put", "not mended at attempt 2")
+	late := d.http().must(t, "POST", "/graph/put?wait=graph", []byte("step_1 "), "X-Edged-Deadline-Ms", "1")
+	if late.status != 504 && late.status != 200 && late.status != 429 {
+		t.Errorf("a graph with a deadline of a millisecond: status %d %s", late.status, late.body)
+	}
+}

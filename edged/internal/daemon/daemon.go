@@ -53,6 +53,7 @@ type Daemon struct {
 	logger   *slog.Logger
 	started  time.Time
 	draining atomic.Bool
+	halt     chan struct{} // closed when the daemon begins to drain
 
 	engine    *wasmedge.Engine
 	cache     *aot.Cache
@@ -88,7 +89,7 @@ func New(options Options) (*Daemon, error) {
 	d := &Daemon{
 		config: options.Config, version: options.Version, logger: options.Logger, started: time.Now(),
 		apps: make(map[invoke.AppName]*deployed), metrics: metric.New(), logs: logring.New(logring.Options{}),
-		untidy: make(chan struct{}, 1),
+		untidy: make(chan struct{}, 1), halt: make(chan struct{}),
 	}
 	steps := []struct {
 		name string
@@ -282,6 +283,7 @@ func (d *Daemon) openPorts(Options) error {
 // drain lets go of the ports and answers what is in flight, within the time that the configuration gives.
 func (d *Daemon) drain() error {
 	d.draining.Store(true)
+	close(d.halt)
 	d.async.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()

@@ -39,6 +39,11 @@ func (s *submitter) submit(inv *invoke.Invocation, admit func(*invoke.Invocation
 	if (inv.Source == invoke.SourceHTTP || inv.Source == invoke.SourceUDS) && asynccall.Wanted(&inv.Request) {
 		return s.async.Accept(inv)
 	}
+	if inv.Request.RawQuery != "" && (inv.Source == invoke.SourceHTTP || inv.Source == invoke.SourceUDS) {
+		if query, asked := withoutGraphParam(inv.Request.RawQuery); asked {
+			(*Daemon)(s).holdBack(inv, query)
+		}
+	}
 	return s.admit(inv, admit)
 }
 
