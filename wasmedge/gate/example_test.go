@@ -16,7 +16,7 @@ func ExampleCheck() {
 	_, err = gate.Check([]byte("(module)"), gate.Limits{})
 	fmt.Println(err)
 	// Output:
-	// 1 16 edged:memory <nil>
+	// 9 16 edged:memory <nil>
 	// the file is WebAssembly text, not a WebAssembly module; assemble it first (wat2wasm or wasm-tools parse)
 }
 

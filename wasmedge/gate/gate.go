@@ -109,6 +109,7 @@ func Check(src []byte, limits Limits) (*Module, error) {
 	}
 	data := d.m.stripData()
 	d.m.writeLimits(limits)
+	d.m.addHeadroom()
 	d.m.addReservedExports()
 	m := describe(d.m)
 	m.Name = d.name
@@ -145,6 +146,18 @@ func Recheck(code []byte, limits Limits) (*Module, error) {
 // Key identifies the code: the SHA-256 of Code. Modules that differ only in custom sections, in data that was taken out,
 // or in how their numbers are encoded have the same key under the same limits.
 func (m *Module) Key() [sha256.Size]byte { return sha256.Sum256(m.Code) }
+
+// headroomPages is what a memory begins with beyond what the module asks for, within its maximum: 512 KiB. The allocators of C, Rust
+// and others use what is there before they grow the memory, and an instance whose memory has grown cannot be put back into its
+// first state, only made anew. What is not written costs nothing but address space.
+const headroomPages = 8
+
+// addHeadroom is done once, after writeLimits: code that is rechecked has it.
+func (m *module) addHeadroom() {
+	if m.memory != nil {
+		m.memory.min = max(m.memory.min, min(m.memory.min+headroomPages, m.memory.max))
+	}
+}
 
 // writeLimits writes a maximum into the memory and every table.
 func (m *module) writeLimits(limits Limits) {

@@ -33,7 +33,7 @@ func TestCheckDescribesModule(t *testing.T) {
 		Data:      []Segment{{8, []byte("abc" + strings.Repeat("\x00", 0x3e-11) + "z")}},
 		Imports:   []Import{{"env", "f", KindFunction, i32ToI32}},
 		Exports:   []Export{{"go", KindFunction, 1, wasmedge.FuncType{}}, {"memory", KindMemory, 0, wasmedge.FuncType{}}},
-		HasMemory: true, MemoryMin: 1, MemoryMax: 100, MemoryExport: "edged:memory",
+		HasMemory: true, MemoryMin: 9, MemoryMax: 100, MemoryExport: "edged:memory",
 		StartExport:    "edged:start",
 		MutableGlobals: []Global{{0, wasmedge.I32, "edged:global:0"}, {2, FuncRef, "edged:global:2"}},
 		GrowsMemory:    true,
@@ -53,7 +53,7 @@ func TestCheckDescribesModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := *d.m.memory; got != (bounds{1, 100, true}) {
+	if got := *d.m.memory; got != (bounds{9, 100, true}) {
 		t.Errorf("memory in Code is %v", got)
 	}
 	if got := d.m.tables; !reflect.DeepEqual(got, []table{{FuncRef, bounds{4, 5, true}}, {ExternRef, bounds{1, 5, true}}}) {
@@ -97,13 +97,13 @@ func TestCheckClampsLimits(t *testing.T) {
 		src      []byte
 		min, max uint32
 	}{
-		"no maximum":                {memory(0, 1), 1, 16},
-		"maximum above the limit":   {memory(1, 1, 65536), 1, 16},
-		"maximum below the limit":   {memory(1, 1, 3), 1, 3},
+		"no maximum":                {memory(0, 1), 9, 16},
+		"maximum above the limit":   {memory(1, 1, 65536), 9, 16},
+		"maximum below the limit":   {memory(1, 1, 3), 3, 3},
 		"minimum equal to limit":    {memory(0, 16), 16, 16},
 		"no page at all":            {memory(1, 0, 0), 0, 0},
 		"maximum equal to minimum":  {memory(1, 5, 5), 5, 5},
-		"maximum equal to the limt": {memory(1, 5, 16), 5, 16},
+		"maximum equal to the limt": {memory(1, 5, 16), 13, 16},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := mustCheck(t, tc.src, Limits{MemoryPages: 16})
@@ -264,7 +264,7 @@ func TestRecheck(t *testing.T) {
 	for name, code := range map[string][]byte{
 		"as uploaded":             everything(short),
 		"with a custom section":   append(bytes.Clone(m.Code), sec(sectionCustom, str("x"))...),
-		"with a larger memory":    bytes.Replace(m.Code, []byte{5, 4, 1, 1, 1, 50}, []byte{5, 4, 1, 1, 1, 51}, 1),
+		"with a larger memory":    bytes.Replace(m.Code, []byte{5, 4, 1, 1, 9, 50}, []byte{5, 4, 1, 1, 9, 51}, 1),
 		"no reserved exports":     wasm(memory1),
 		"start of another type":   wasm(types, sec(sectionFunction, 1, 1), reserved("edged:start", 0, 0), code(cat(0, 0x41, 0, 0x0b))),
 		"start is a memory":       wasm(memory1, sec(sectionExport, vec(cat(str("edged:memory"), 2, 0), cat(str("edged:start"), 2, 0)))),

@@ -80,7 +80,7 @@ func TestRewrittenModuleRunsTheSame(t *testing.T) {
 	g := guests()[5]
 	g.source = cPure
 	src := withStart(t, g.build(t), "begin")
-	m := mustCheck(t, src, Limits{MemoryPages: 8})
+	m := mustCheck(t, src, Limits{MemoryPages: 16})
 	if len(m.Data) == 0 || m.StartExport == "" {
 		t.Fatalf("%d segments, start %q: nothing is tested", len(m.Data), m.StartExport)
 	}
@@ -106,7 +106,7 @@ func TestRewrittenModuleRunsTheSame(t *testing.T) {
 			t.Errorf("no global %q", global.Export)
 		}
 	}
-	size := uint(m.MemoryMin) * pageBytes
+	size := (uint(m.MemoryMin) - headroomPages) * pageBytes
 	own, err := memory.GetData(0, size)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestRewrittenModuleRunsTheSame(t *testing.T) {
 	if !bytes.Equal(own, other) {
 		t.Error("memories differ")
 	}
-	if err := memory.GrowPage(8 - uint(m.MemoryMin)); err != nil {
+	if err := memory.GrowPage(16 - uint(m.MemoryMin)); err != nil {
 		t.Errorf("grow up to the limit: %v", err)
 	}
 	if memory.GrowPage(1) == nil {
