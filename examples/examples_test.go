@@ -173,3 +173,33 @@ func checkThumbnail(t *testing.T, got reply, format string) {
 		}
 	}
 }
+
+func TestWordCount(t *testing.T) {
+	d := deploy(t, "word_count")
+	const text = "The cat saw the CAT.\r\ncaf\u00e9 \u2014 caf\u00e9!\nthe end"
+	const want = "caf 2\ncat 2\nend 1\nsaw 1\nthe 3\n"
+	for _, tr := range d.transports(t) {
+		if got := tr.must(t, http.MethodPost, "/word_count/split_file?wait=graph", []byte(text)); got.status != 200 || string(got.body) != "1 slices\n" {
+			t.Errorf("split over %s: status %d, body %q", tr.name, got.status, got.body)
+		}
+		if got := tr.must(t, http.MethodGet, "/word_count/result", nil); got.status != 200 || string(got.body) != want {
+			t.Errorf("result over %s: status %d, body %q; want %q", tr.name, got.status, got.body, want)
+		}
+	}
+}
+
+func TestLongChain(t *testing.T) {
+	d := deploy(t, "longchain")
+	for i, tr := range d.transports(t) {
+		run := fmt.Sprintf("run=r%d", i)
+		if got := tr.must(t, http.MethodGet, "/longchain/end?"+run, nil); string(got.body) != "not yet\n" {
+			t.Errorf("before over %s: %q", tr.name, got.body)
+		}
+		if got := tr.must(t, http.MethodPost, "/longchain/start?wait=graph&"+run, nil); got.status != 200 {
+			t.Errorf("start over %s: status %d, body %q", tr.name, got.status, got.body)
+		}
+		if got := tr.must(t, http.MethodGet, "/longchain/end?"+run, nil); string(got.body) != "100\n" {
+			t.Errorf("end over %s: %q, want 100", tr.name, got.body)
+		}
+	}
+}
