@@ -56,9 +56,10 @@ arm64: ## cross-build for arm64 and run the engine's safety tests under qemu-use
 engine: # the library that edged links against
 	@scripts/install-wasmedge.sh
 
-toolchain: # compilers for WebAssembly, for tests with C and Rust guests
+toolchain: # compilers for WebAssembly, for tests with C, Rust and AssemblyScript guests
 	@scripts/install-guest-toolchain.sh
 	@scripts/install-rust.sh
+	@scripts/install-assemblyscript.sh
 
 clean: ## remove what was built and cached; data/ stays
 	rm -rf bin .cache coverage.out

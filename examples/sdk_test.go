@@ -15,13 +15,17 @@ func TestSDK(t *testing.T) {
 		{"probe-c", "clang --target=wasm32-wasi -O2 -msimd128 -mexec-model=reactor -Wall -Wextra -Werror -Wl,-s -o probe-c.wasm probe.c"},
 		{"probe-go", "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags=-s -o probe-go.wasm ."},
 		{"probe-rust", "rustc --edition 2021 --target wasm32-wasip1 -O --crate-type cdylib -C strip=symbols -o probe-rust.wasm main.rs"},
+		{"probe-as", probeAS},
 	}
 	body := bytes.Repeat([]byte("0123456789"), 10_000)
 	for _, guest := range guests {
 		t.Run(guest.name, func(t *testing.T) {
 			command := strings.Fields(guest.command)
-			if command[0] == "rustc" {
+			switch command[0] {
+			case "rustc":
 				command = rustc(t, command)
+			case "asc":
+				command = asc(t, command)
 			}
 			path := compile(t, "../sdk/testdata/"+guest.name, command)
 			d := theDaemon(t)

@@ -77,6 +77,13 @@ for manifest in examples/*/edged.yaml; do
 		line="${rust% *} ${line#rustc }"
 		line=${line/wasm32-wasip1/${rust#* }}
 	fi
+	if [[ $line == asc\ * ]]; then
+		if ! asc=$(scripts/install-assemblyscript.sh --print); then
+			say "$example is left out: there is no AssemblyScript (scripts/install-assemblyscript.sh installs it)"
+			continue
+		fi
+		line="$asc ${line#asc }"
+	fi
 	(cd "$example" && eval "$line")
 	bin/edged deploy "$example" --admin "$data/admin.sock"
 done

@@ -48,6 +48,17 @@ func languages() map[string]spelled {
 			},
 			result: func(text string) string { return map[string]string{" int32": "i", " int64": "I", "": ""}[text] },
 		},
+		"AssemblyScript": {
+			file:        "assemblyscript/edged.ts",
+			declaration: regexp.MustCompile(`@external\("edged", "(\w+)"\) declare function \w+()\(([^)]*)\): (\w+);`),
+			parameter: func(text string) string {
+				if strings.HasSuffix(text, ": i64") {
+					return "I"
+				}
+				return "i"
+			},
+			result: func(text string) string { return map[string]string{"i32": "i", "i64": "I", "void": ""}[text] },
+		},
 		"Rust": {
 			file:        "rust/edged.rs",
 			declaration: regexp.MustCompile(`\n        fn (\w+)()\(([^)]*)\)(?: -> (\w+))?;`),
