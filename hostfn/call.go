@@ -21,6 +21,8 @@ func callFuncs() []native {
 		{"rwait", "iiiii i", rwait},
 		{"rcancel", "I i", rcancel},
 		{"rdrop", "I i", rdrop},
+		{"actor_new", "iiii I", actorNew},
+		{"actor_call", "Iiiii I", actorCall},
 	}
 }
 

@@ -83,6 +83,13 @@ func (f *fakeCalls) Drop(object int64) error {
 
 func (f *fakeCalls) Leave() { f.left++ }
 
+func (f *fakeCalls) Actor(class string, key []byte) (int64, error) {
+	if class != "echo" {
+		return 0, &CallError{Invalid, "no class"}
+	}
+	return int64(1000 + len(key)), nil
+}
+
 // origin is a request of an invocation that may start others.
 type origin struct{ bodyRequest }
 
@@ -188,6 +195,21 @@ func TestCallEndsWithTheInvocation(t *testing.T) {
 	wantEq(t, "objects kept", len(calls.objects), 0)
 }
 
+func TestActorFunctions(t *testing.T) {
+	g, calls := callingGuest(t)
+	fn, fl := g.text("echo")
+	key, kl := g.text("abc")
+	none, nl := g.text("none")
+	wantEq(t, "actor_new", g.wide("actor_new", fn, fl, key, kl), 1003)
+	wantEq(t, "actor_new of no class", g.wide("actor_new", none, nl, key, kl), -2)
+	answer := g.wide("actor_call", 1003, fn, fl, key, kl)
+	buf := g.room(8)
+	wantEq(t, "rget", g.edged("rget", answer, buf, 8, 0), 3)
+	wantEq(t, "the answer", g.get(buf, 3), "abc")
+	wantEq(t, "the actor that was sent to", calls.calls[0].Actor, 1003)
+	wantEq(t, "actor_call of no actor", g.wide("actor_call", 0, fn, fl, key, kl), -1)
+}
+
 func TestCallsDeniedInStartUp(t *testing.T) {
 	g, _ := callingGuest(t)
 	g.begin(nil)
@@ -196,6 +218,7 @@ func TestCallsDeniedInStartUp(t *testing.T) {
 	for name, got := range map[string]int64{
 		"rcall": g.wide("rcall", fn, fl, 0, 0), "rput": g.wide("rput", 0, 0), "rget": int64(g.edged("rget", 1, 0, 0, 0)),
 		"rlen": int64(g.edged("rlen", 1)), "rwait": int64(g.edged("rwait", 0, 0, 0, 0, 0)),
+		"actor_new": g.wide("actor_new", fn, fl, fn, fl), "actor_call": g.wide("actor_call", 1, fn, fl, 0, 0),
 		"rcancel": int64(g.edged("rcancel", 1)), "rdrop": int64(g.edged("rdrop", 1)),
 	} {
 		wantEq(t, name, got, -3)

@@ -154,6 +154,9 @@ func (e *Env) Finish(callErr error) Output {
 	return out
 }
 
+// Reported reports whether the guest has called the error function. Ask between Begin and Finish.
+func (e *Env) Reported() bool { return e.response.reported != "" }
+
 // callErrOf returns nil for a guest that returned or exited with code 0, else why it did not.
 func callErrOf(err error) error {
 	if code, ok := exitCode(err); ok && code == 0 {

@@ -27,7 +27,7 @@ func TestEveryFunctionIsDeclaredOnce(t *testing.T) {
 		count[f.Module]++
 	}
 	wantEq(t, "functions of preview1", count[moduleWASI], 46)
-	wantEq(t, "functions of edged", count[moduleEdged], 27)
+	wantEq(t, "functions of edged", count[moduleEdged], 29)
 	wantEq(t, "functions of env", count[moduleEnv], len(waverlessFuncs())+len(faasmFuncs())+len(sledgeFuncs()))
 }
 
@@ -41,6 +41,8 @@ func TestTypes(t *testing.T) {
 		"edged.kv_unlock":                       "(i32, i32, i64) -> i32",
 		"edged.call":                            "(i32, i32, i32, i32, i32, i32) -> i32",
 		"edged.rcall":                           "(i32, i32, i32, i32) -> i64",
+		"edged.actor_new":                       "(i32, i32, i32, i32) -> i64",
+		"edged.actor_call":                      "(i64, i32, i32, i32, i32) -> i64",
 		"edged.rget":                            "(i64, i32, i32, i32) -> i32",
 		"edged.rwait":                           "(i32, i32, i32, i32, i32) -> i32",
 		moduleWASI + ".proc_exit":               "(i32) -> ()",
@@ -120,6 +122,10 @@ func TestPointersOutside(t *testing.T) {
 		{"edged.rcall", []any{0, 1, end - 1, 2}, "in"},
 		{"edged.rput", []any{end - 1, 2}, "ptr"},
 		{"edged.rget", []any{1, end - 1, 2, 0}, "buf"},
+		{"edged.actor_new", []any{end - 1, 2, 0, 1}, "fn"},
+		{"edged.actor_new", []any{0, 1, end - 1, 2}, "key"},
+		{"edged.actor_call", []any{1, end - 1, 2, 0, 0}, "fn"},
+		{"edged.actor_call", []any{1, 0, 1, end - 1, 2}, "in"},
 		{"edged.rwait", []any{end - 7, 1, 1, 0, 0}, "handles_ptr"},
 		{"edged.rwait", []any{0, 1, 1, 0, end}, "ready_ptr"},
 		{"scratch_storage.get_size", []any{end - 1, 2}, "key"},

@@ -36,10 +36,17 @@ type Caller interface {
 	Leave()
 }
 
+// Actors is a [Caller] that has actors.
+type Actors interface {
+	// Actor returns the number of the actor of that class and key, the same for the same ones.
+	Actor(class string, key []byte) (int64, error)
+}
+
 // Call is what an invocation starts.
 type Call struct {
-	// Function is "function", of the same app, or "app/function". Empty, with an Entry: the function that runs.
+	// Function is "function", of the same app, or "app/function". Empty: with an Entry the function that runs, for an actor its class.
 	Function string
+	Actor    int64  // whose instance it runs in, after the messages before; 0: none
 	Entry    *Entry // nil: the function's own entry
 	Input    []byte // belongs to the callee from then on
 	Awaited  bool   // the caller does nothing but wait for it, and then drops it

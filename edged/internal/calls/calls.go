@@ -20,19 +20,22 @@ type Calls struct {
 	last    int64                   // guarded by mu: number of the newest object
 	waiters int                     // guarded by mu: invocations that wait
 	sweeper *time.Timer             // guarded by mu; nil when nothing is in its time of grace
+	passive *time.Timer             // guarded by mu; nil when no actor can be passivated
 	closed  bool                    // guarded by mu
 }
 
 // app is what one app has started. All of it is guarded by Calls.mu.
 type app struct {
-	name    invoke.AppName
-	objects map[int64]*object
-	inputs  int64 // bytes of the inputs of calls that have not ended
-	memory  int64 // bytes of results in memory
-	disk    int64 // bytes of results in files
-	running int   // calls that are at the scheduler, less those that wait
-	backlog queue[*object]
-	grace   queue[parting]
+	name     invoke.AppName
+	objects  map[int64]*object
+	inputs   int64 // bytes of the inputs of calls that have not ended
+	memory   int64 // bytes of results in memory
+	disk     int64 // bytes of results in files
+	running  int   // calls that are at the scheduler, less those that wait
+	backlog  queue[*object]
+	actors   map[string]*actor // by name; nil until there is one
+	actorIDs map[int64]*actor
+	grace    queue[parting]
 }
 
 // parting is an object that nobody holds any more.
@@ -59,6 +62,7 @@ func (c *Calls) Close() error {
 	}
 	c.closed = true
 	c.mu.Unlock()
+	c.closeActors()
 	return c.files.close()
 }
 

@@ -1,5 +1,5 @@
-// Package calls lets functions start each other: calls that are waited for and calls that are not, their results as objects.
-// It implements hostfn.Invoker for each app.
+// Package calls lets functions start each other: calls that are waited for and calls that are not, their results as objects, and
+// actors. It implements hostfn.Invoker for each app.
 //
 // # Objects
 //

@@ -26,6 +26,9 @@ type object struct {
 	steps   []invoke.FunctionName
 	step    string // the function that runs of a chain, for its error
 
+	mailbox *actor                                  // whose message it is; nil: nobody's
+	outside func(*invoke.Invocation, invoke.Result) // who has sent it from outside; nil: a guest
+
 	status  int
 	body    []byte
 	size    int

@@ -53,7 +53,13 @@ var _ hostfn.Caller = (*session)(nil)
 // Start implements hostfn.Caller.
 func (s *session) Start(call *hostfn.Call) (int64, error) {
 	c := s.calls
-	fn, err := s.find(call)
+	var to *actor
+	if call.Actor != 0 {
+		if to = c.actor(s.app, call.Actor); to == nil {
+			return 0, refuse(hostfn.NotFound, "there is no actor %d", call.Actor)
+		}
+	}
+	fn, err := s.find(call, to)
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +70,7 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 		return 0, refuse(hostfn.Limit, "functions call each other more than %d deep, the last of them %s: look for a cycle",
 			invoke.MaxDepth, strings.Join(s.cause.Trail, " -> "))
 	}
-	o := &object{awaited: call.Awaited, graph: s.cause.Graph, steps: fn.Then}
+	o := &object{mailbox: to, awaited: call.Awaited, graph: s.cause.Graph, steps: fn.Then}
 	o.inv = c.invocation(fn, call.Input, s.cause, s.inv.Deadline)
 	c.belong(o.inv, o)
 	if call.Entry != nil {
@@ -76,7 +82,11 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 	if err := s.enlist(o, len(call.Input)); err != nil {
 		return 0, err
 	}
-	c.start(o)
+	if to == nil {
+		c.start(o)
+	} else {
+		c.send(o)
+	}
 	return o.id, nil
 }
 
@@ -85,6 +95,9 @@ func (s *session) enlist(o *object, input int) error {
 	c := s.calls
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if o.mailbox != nil && o.mailbox.full() {
+		return errFull(o.mailbox)
+	}
 	if err := c.add(c.app(s.app), o, input); err != nil {
 		return err
 	}
@@ -95,7 +108,7 @@ func (s *session) enlist(o *object, input int) error {
 }
 
 // find returns the function that a call names, if the caller may call it.
-func (s *session) find(call *hostfn.Call) (Function, error) {
+func (s *session) find(call *hostfn.Call, to *actor) (Function, error) {
 	app, name := s.app, call.Function
 	if before, after, other := strings.Cut(name, "/"); other {
 		app, name = invoke.AppName(before), after
@@ -103,7 +116,9 @@ func (s *session) find(call *hostfn.Call) (Function, error) {
 	switch {
 	case name == "" && call.Entry != nil:
 		name = string(s.inv.Function)
-	case call.Entry != nil && app != s.app:
+	case name == "" && to != nil:
+		name = string(to.class)
+	case (to != nil || call.Entry != nil) && app != s.app:
 		return Function{}, refuse(hostfn.Denied, "%s is a function of another app", call.Function)
 	}
 	if app != s.app && !s.granted(app, name) {
@@ -112,6 +127,9 @@ func (s *session) find(call *hostfn.Call) (Function, error) {
 	fn, err := s.calls.options.Functions(app, invoke.FunctionName(name))
 	if err != nil {
 		return Function{}, callError(err)
+	}
+	if fn.Actor && to == nil {
+		return Function{}, refuse(hostfn.Invalid, "%s is a class of actors: use actor_new and actor_call", name)
 	}
 	if app != s.app && !slices.Contains(fn.Callers, string(s.app)) && !slices.Contains(fn.Callers, "*") {
 		return Function{}, refuse(hostfn.Denied, "the manifest of app %s does not let app %s call function %s: see functions.%s.callers",

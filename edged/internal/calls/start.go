@@ -96,12 +96,31 @@ func (c *Calls) belong(inv *invoke.Invocation, o *object) {
 func (c *Calls) ended(inv *invoke.Invocation, result invoke.Result) {
 	inv.Stamps.Sent = time.Now()
 	status := statusOf(result)
-	c.options.Ended(inv, status)
 	o := inv.Control.(*object) //nolint:forcetypeassert // see belong
+	if o.outside != nil {
+		c.told(o, inv, result)
+		return
+	}
+	c.options.Ended(inv, status)
 	if result.Err == nil && len(o.steps) > 0 && c.goOn(o, inv, result.Body) {
 		return
 	}
 	c.finish(o, inv, status, result)
+}
+
+// told is the end of a message from outside: it is answered, and the actor goes on.
+func (c *Calls) told(o *object, inv *invoke.Invocation, result invoke.Result) {
+	o.outside(inv, result)
+	c.mu.Lock()
+	o.done = true
+	for _, w := range o.waiters {
+		w.arrived()
+	}
+	message := c.delivered(o)
+	c.mu.Unlock()
+	if message != nil {
+		c.submit(message)
+	}
 }
 
 // goOn starts the next function of a chain with the result of the one before; false when it cannot be started, and the result is
@@ -144,12 +163,15 @@ func (c *Calls) finish(o *object, inv *invoke.Invocation, status int, result inv
 	c.mu.Lock()
 	first := c.settle(o, status, result.Body, values, failed)
 	start := c.next(o.app)
+	message := c.delivered(o)
 	c.mu.Unlock()
 	if first {
 		o.graph.End(result.Err)
 	}
-	if start != nil {
-		c.submit(start)
+	for _, one := range []*object{start, message} {
+		if one != nil {
+			c.submit(one)
+		}
 	}
 }
 

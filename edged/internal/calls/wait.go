@@ -104,8 +104,19 @@ func (c *Calls) mayWait(s *session, objects []*object, left int) error {
 	return refuse(hostfn.Conflict, "this wait would never end: what it waits for waits for this invocation")
 }
 
+// behind returns the message that an actor works on before this one; nil when there is none.
+func (o *object) behind() *object {
+	if o.mailbox == nil || o.mailbox.busy == o {
+		return nil
+	}
+	return o.mailbox.busy
+}
+
 // moves reports whether a call can come to its end without any other.
 func (o *object) moves() bool {
+	if o.behind() != nil {
+		return false
+	}
 	return o.waits == nil
 }
 
@@ -146,6 +157,9 @@ func (c *Calls) ends(s *session, objects []*object, left int) bool {
 // needs returns what a call that does not move waits for.
 func (o *object) needs() []*object {
 	var list []*object
+	if before := o.behind(); before != nil {
+		return append(list, before)
+	}
 	if o.waits != nil {
 		list = append(list, o.waits.on...)
 	}
@@ -154,6 +168,9 @@ func (o *object) needs() []*object {
 
 // satisfied reports whether a call that does not move will, when those end that can.
 func (o *object) satisfied(can map[*object]bool) bool {
+	if before := o.behind(); before != nil {
+		return can[before]
+	}
 	if o.waits == nil {
 		return true
 	}

@@ -21,7 +21,7 @@ const freeThreads = 8
 func (d *Daemon) openCalls(Options) error {
 	opened, err := calls.Open(calls.Options{
 		Functions: d.callee, Submit: func(inv *invoke.Invocation) error { return d.scheduler.Submit(inv) }, Ended: d.sent, IDs: &d.ids, Dir: filepath.Join(d.config.Data, "objects"),
-		Logger: d.logger, Waiters: d.config.Cores * (scheduler.DefaultMaxThreads - scheduler.DefaultMaxThreads/freeThreads),
+		Store: d.store, Logger: d.logger, Waiters: d.config.Cores * (scheduler.DefaultMaxThreads - scheduler.DefaultMaxThreads/freeThreads),
 	})
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (d *Daemon) callee(app invoke.AppName, fn invoke.FunctionName) (calls.Funct
 func callees(app *pool.App, m *manifest.Manifest) map[invoke.FunctionName]calls.Function {
 	all := make(map[invoke.FunctionName]calls.Function, len(m.Functions))
 	for name, function := range m.Functions {
-		all[name] = calls.Function{Target: app.Function(name).Called(), Callers: function.Callers, Then: m.Chain(name)}
+		all[name] = calls.Function{Target: app.Function(name).Called(), Callers: function.Callers, Then: m.Chain(name), Actor: function.Actor}
 	}
 	return all
 }
@@ -112,4 +112,17 @@ func asyncError(err error) error {
 		return &admin.Error{Kind: admin.ErrNotFound, Detail: err.Error(), Cause: err, Remedy: "'edged calls ls' lists what there is"}
 	}
 	return err
+}
+
+// actorHeader names the actor that a request is for.
+const actorHeader = "X-Edged-Actor"
+
+// tell sends a request to an actor.
+func (d *Daemon) tell(inv *invoke.Invocation) error {
+	key, found := inv.Request.Header(actorHeader)
+	if !found {
+		return &invoke.Error{Kind: invoke.ErrNotFound, Detail: fmt.Sprintf(
+			"%s is a class of actors: name one of them with the header %s", inv.Function, actorHeader)}
+	}
+	return d.calls.Tell(inv, key)
 }

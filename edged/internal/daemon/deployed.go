@@ -148,7 +148,7 @@ func (d *Daemon) ready(version *app.Version, m *manifest.Manifest, program *pool
 	for name, function := range m.Functions {
 		spec.Functions = append(spec.Functions, pool.FunctionSpec{
 			Name: name, Entry: function.Entry, Deadline: function.Deadline, Metric: d.metrics.Function(m.App, name),
-			Then: m.Chain(name), History: d.pool.History(m.App, name),
+			Then: m.Chain(name), Actor: function.Actor, History: d.pool.History(m.App, name),
 		})
 	}
 	one.app = pool.NewApp(spec)

@@ -50,8 +50,13 @@ func (s *submitter) submit(inv *invoke.Invocation, admit func(*invoke.Invocation
 // admit is submit for a request whose caller waits, or that is run now.
 func (s *submitter) admit(inv *invoke.Invocation, admit func(*invoke.Invocation) error) error {
 	d := (*Daemon)(s)
-	if fn, ok := inv.Target.(*pool.Function); ok && fn.Then != nil {
-		d.calls.Follow(inv, fn.Then)
+	if fn, ok := inv.Target.(*pool.Function); ok {
+		switch {
+		case fn.Actor:
+			return d.tell(inv)
+		case fn.Then != nil:
+			d.calls.Follow(inv, fn.Then)
+		}
 	}
 	for {
 		err := admit(inv)

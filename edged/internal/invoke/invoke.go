@@ -119,7 +119,9 @@ type Invocation struct {
 	Entry    *Entry // what is entered instead of the function's own entry; nil: that
 	// Control, when not nil, is who may cancel it.
 	Control Control
-	Stamps  Stamps
+	// Resident, when not nil, is the instance to run in. It takes a Control too.
+	Resident *Resident
+	Stamps   Stamps
 	// Target is the deployed function to run. The router sets it; it is opaque to triggers.
 	Target Target
 	// Done is called exactly once after Submit has returned nil, from any goroutine, and must not block.

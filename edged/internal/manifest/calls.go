@@ -62,7 +62,19 @@ func (c *checker) calls(m *Manifest) {
 		}
 		c.unique(at+".callers", m.Functions[name].Callers)
 		c.then(m, name, at+".then")
+		c.actor(m, name, at+".actor")
 	}
+}
+
+// actor checks a class of actors: what keeps its state by itself cannot be used by others between two messages.
+func (c *checker) actor(m *Manifest, name invoke.FunctionName, at string) {
+	function := m.Functions[name]
+	if !function.Actor {
+		return
+	}
+	c.require(!m.Reuse, at, "the instances of an actor are its own: reuse is for functions that share them", "leave reuse out")
+	c.require(function.Entry != CommandEntry, at, "a command is no actor: _start runs a program from its beginning to its end", "export functions from a reactor")
+	c.require(len(function.Then) == 0, at, "what an actor answers is the answer: nothing follows on it", "leave then out")
 }
 
 // then checks what follows on one function.

@@ -167,6 +167,8 @@ type Function struct {
 	On []Trigger `yaml:"on,omitempty"`
 	// Callers are the apps that may call it beside its own, if their manifests say so too; "*" for all.
 	Callers []string `yaml:"callers,omitempty"`
+	// Actor makes it a class of actors: see actor_new in docs/ABI.md.
+	Actor bool `yaml:"actor,omitempty"`
 	// Then are functions of the same app that its result goes through, in order, before it is the answer; see [Manifest.Chain].
 	Then []invoke.FunctionName `yaml:"then,omitempty"`
 }

@@ -66,7 +66,7 @@ func (m *Manifest) AddExports(exports []string) error {
 // internalExport reports whether an export belongs to the toolchain or to the host and not to callers: start-up
 // functions, hooks, and names that begin with two underscores as linkers give them.
 func internalExport(name string) bool {
-	return name == "_initialize" || name == "edged_restore" || strings.HasPrefix(name, "__")
+	return name == "_initialize" || name == "edged_restore" || name == "edged_save" || name == "edged_load" || strings.HasPrefix(name, "__")
 }
 
 // freeName returns name, or name with a number when it is taken; "" stays.

@@ -43,7 +43,9 @@ type FunctionSpec struct {
 	Entry    string
 	Deadline time.Duration // when an answer is wanted; zero: not said
 	// Then are functions of the same app that the result goes through before it is the answer. Who submits invocations sees to it.
-	Then   []invoke.FunctionName
+	Then []invoke.FunctionName
+	// Actor says that it is a class of actors. Who submits invocations sees to it.
+	Actor  bool
 	Metric *metric.Function
 	// History is what the scheduler has learnt of the function's run times. Nil: nothing yet. [Pool.History] keeps one for all
 	// versions of an app.

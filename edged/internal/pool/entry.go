@@ -17,6 +17,9 @@ func (w *worker) controlled(inv *invoke.Invocation, fn *Function, s *seat) error
 		return err
 	}
 	defer inv.Control.End()
+	if inv.Resident != nil {
+		return w.resident(inv, fn, s)
+	}
 	return w.call(inv, fn, s)
 }
 
