@@ -19,6 +19,7 @@ import (
 	"edged.dev/edge/edged/internal/config"
 	"edged.dev/edge/edged/internal/daemon"
 	"edged.dev/edge/edged/internal/manifest"
+	"edged.dev/edge/edged/internal/manifest/waverless"
 	"edged.dev/edge/sdk"
 	"edged.dev/edge/wasmedge"
 	"edged.dev/edge/wasmedge/aot"
@@ -70,6 +71,7 @@ func dependencies() cli.Deps {
 		CompileChild:   aot.ChildMain,
 		ManifestSchema: func() ([]byte, error) { return manifest.Schema(), nil },
 		ModulePath:     modulePath,
+		Convert:        convert,
 		LocalChecks:    localChecks,
 		SDK:            sdk.Files(),
 	}
@@ -82,6 +84,16 @@ func modulePath(name string, text []byte) (string, error) {
 		return "", err
 	}
 	return m.Module, nil
+}
+
+// convert makes a manifest of a project file of waverless.
+func convert(name, folder string, text []byte, modules []string) (made []byte, module string, notes []string, err error) {
+	m, notes, err := waverless.Convert(name, folder, text, modules)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	made, err = m.YAML()
+	return made, m.Module, notes, err
 }
 
 // serve runs the daemon.

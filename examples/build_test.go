@@ -1,6 +1,8 @@
 package examples_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +21,10 @@ func build(t *testing.T, name string) string {
 // checkout stays clean: only the output is moved elsewhere.
 func compile(t *testing.T, folder string, command []string) string {
 	t.Helper()
-	out := t.TempDir()
+	out := filepath.Join(t.TempDir(), filepath.Base(folder)) // by which an app without another name is called
+	if err := os.Mkdir(out, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	at := slices.Index(command, "-o")
 	if at < 0 || at+1 == len(command) {
 		t.Fatalf("the build line of %s has no -o", folder)
@@ -35,12 +40,22 @@ func compile(t *testing.T, folder string, command []string) string {
 	if text, err := tool.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, text)
 	}
-	manifest, err := os.ReadFile(filepath.Join(folder, "edged.yaml"))
-	if err != nil {
-		t.Fatal(err)
+	copied := 0
+	for _, name := range []string{"edged.yaml", "app.yml", "app.yaml"} {
+		manifest, err := os.ReadFile(filepath.Join(folder, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied++
+		if err := os.WriteFile(filepath.Join(out, name), manifest, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.WriteFile(filepath.Join(out, "edged.yaml"), manifest, 0o600); err != nil {
-		t.Fatal(err)
+	if copied != 1 {
+		t.Fatalf("%s has %d manifests", folder, copied)
 	}
 	return out
 }

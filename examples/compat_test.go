@@ -1,7 +1,9 @@
 package examples_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,62 @@ func TestWarrior(t *testing.T) {
 		"program", "GET", "/warrior", "", 200,
 		"task_func 103.0\nscale 4.50\ntotal 10.75\ncheck 0, 4096 bytes of mine are as they were\nfollow abab\n",
 	}})
+}
+
+func TestWaverlessWordCount(t *testing.T) {
+	d := deploy(t, "waverless-word-count")
+	words := []string{"a", "rose", "is", "Rose", "gertrude's", "caf\u00e9", "."}
+	var text strings.Builder
+	counts := map[string]int{}
+	for i := range 60_000 { // several slices
+		word := words[(i*i+i/7)%len(words)]
+		counts[word]++
+		text.WriteString(word + []string{" ", "\n", "\t  "}[i%3])
+	}
+	var lines []string
+	for word, n := range counts {
+		lines = append(lines, fmt.Sprintf("%s %d\n", word, n))
+	}
+	slices.Sort(lines)
+	for _, tr := range d.transports(t) {
+		for body, want := range map[string]string{"a rose is a rose": "a 2\nis 1\nrose 2\n", text.String(): strings.Join(lines, "")} {
+			if got := tr.must(t, http.MethodPost, "/wave-word-count/split_file?wait=graph", []byte(body)); got.status != 200 {
+				t.Errorf("%s: split: status %d, body %q", tr.name, got.status, got.body)
+			}
+			if got := tr.must(t, http.MethodGet, "/wave-word-count/result", nil); got.status != 200 || string(got.body) != want {
+				t.Errorf("%s: status %d, body %q, want %q", tr.name, got.status, got.body, want)
+			}
+		}
+	}
+	if got := d.transports(t)[0].must(t, http.MethodGet, "/wave-word-count/split_file", nil); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("GET of split_file: status %d, want 405", got.status)
+	}
+}
+
+func TestWaverlessLongchain(t *testing.T) {
+	d := deploy(t, "waverless-longchain")
+	for _, tr := range d.transports(t) {
+		if got := tr.must(t, http.MethodGet, "/wave-longchain/chain_begin?wait=graph", nil); got.status != 200 {
+			t.Errorf("%s: begin: status %d, body %q", tr.name, got.status, got.body)
+		}
+		if got := tr.must(t, http.MethodGet, "/wave-longchain/chain_count", nil); got.status != 200 || string(got.body) != "100" {
+			t.Errorf("%s: status %d, count %q, want 100", tr.name, got.status, got.body)
+		}
+	}
+	if log := d.run(t, "logs", "wave-longchain"); !strings.Contains(log, "chain at 100") {
+		t.Errorf("the log does not have the end of the chain:\n%s", log)
+	}
+}
+
+func TestWaverlessFn2(t *testing.T) {
+	d := deploy(t, "waverless-fn2")
+	check(t, d, []exchange{
+		{"get", "GET", "/waverless-fn2/fn2", "", 200, ""},
+		{"post", "POST", "/waverless-fn2/fn2", "not looked at", 200, ""},
+	})
+	if log := d.run(t, "logs", "waverless-fn2"); !strings.Contains(log, "hello world") {
+		t.Errorf("the log does not have what the function prints:\n%s", log)
+	}
 }
 
 func TestFaasmChain(t *testing.T) {

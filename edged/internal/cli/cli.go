@@ -61,6 +61,9 @@ type Deps struct {
 	ManifestSchema func() ([]byte, error)
 	// ModulePath returns the path of the module a manifest names, relative to the manifest. Its error has file and line.
 	ModulePath func(name string, manifest []byte) (string, error)
+	// Convert makes a manifest of a project file of another system, in a folder of that name where the modules are, and says what it
+	// understood and what has no meaning here. Its error has file and line.
+	Convert func(name, folder string, text []byte, modules []string) (manifest []byte, module string, notes []string, err error)
 	// LocalChecks looks at this machine without a daemon; doctor uses it when none answers.
 	LocalChecks func(ctx context.Context) []admin.Check
 	// SDK holds the guest libraries that init writes into a project: go/ and c/.

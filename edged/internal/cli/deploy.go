@@ -24,6 +24,7 @@ func (p *program) deployCommand() *cli.Command {
 		Usage:     "deploy an app, or a new version of it",
 		ArgsUsage: "[PATH]",
 		Description: "PATH is a folder with " + manifestName + " (default: this one), that file itself, or a bare .wasm file.\n" +
+			"A folder without it may be a project of waverless, with its app.yml and its module.\n" +
 			"The app is checked and compiled first; when anything is wrong, what was deployed before serves on.\n\n" +
 			examples("edged deploy", "edged deploy ./shop", "edged deploy hello.wasm --name hello", "edged deploy --json | jq .version"),
 		Flags: []cli.Flag{
@@ -70,7 +71,13 @@ func (p *program) readApp(path string) (admin.DeployRequest, error) {
 			"name a folder with %s, that file, or a .wasm file", manifestName)
 	}
 	if stat.IsDir() {
+		if file := foreignFile(path); file != "" {
+			return p.readForeign(file)
+		}
 		path = filepath.Join(path, manifestName)
+	}
+	if isForeign(path) {
+		return p.readForeign(path)
 	}
 	if !stat.IsDir() && strings.EqualFold(filepath.Ext(path), ".wasm") {
 		module, err := readModule(path)

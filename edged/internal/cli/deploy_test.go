@@ -40,6 +40,49 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
+// TestDeployForeign deploys a folder with the project file of another system, unless there is a manifest beside it.
+func TestDeployForeign(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "words", "app.yml"), "words:\n  f: {rpc: }\n")
+	write(t, filepath.Join(dir, "words", "app.wasm"), wasm+"words")
+	var got admin.DeployRequest
+	deps := daemon(t, &admintest.Service{
+		DeployFunc: func(_ context.Context, req admin.DeployRequest, _ func(admin.Progress)) (admin.DeployResult, error) {
+			got = req
+			return admin.DeployResult{App: "words", Version: "1"}, nil
+		},
+	})
+	var asked []string
+	deps.Convert = func(name, folder string, _ []byte, modules []string) ([]byte, string, []string, error) {
+		asked = append([]string{filepath.Base(name), folder}, modules...)
+		return []byte("the manifest"), "app.wasm", []string{"a note"}, nil
+	}
+	for _, path := range []string{"words", "words/app.yml"} {
+		r := run(t, deps, "deploy", filepath.Join(dir, path))
+		if r.code != 0 || !strings.Contains(r.errOut, "app.yml: a note") {
+			t.Errorf("%s: code %d, stderr %q", path, r.code, r.errOut)
+		}
+		if want := "app.yml words app.wasm"; strings.Join(asked, " ") != want {
+			t.Errorf("%s: converted %q, want %q", path, asked, want)
+		}
+		if string(got.Manifest) != "the manifest" || string(got.Module) != wasm+"words" || got.Dir != filepath.Join(dir, "words") {
+			t.Errorf("%s: request %+v", path, got)
+		}
+	}
+	deps = withManifests(deps)
+	write(t, filepath.Join(dir, "words", "edged.yaml"), "version: 1\napp: words\nmodule: app.wasm\n")
+	asked = nil
+	if r := run(t, deps, "deploy", filepath.Join(dir, "words")); r.code != 0 || asked != nil {
+		t.Errorf("with a manifest beside it: code %d, stderr %q, converted %q", r.code, r.errOut, asked)
+	}
+	deps.Convert = func(string, string, []byte, []string) ([]byte, string, []string, error) {
+		return nil, "", nil, errors.New("app.yml:1:1: not so")
+	}
+	if r := run(t, deps, "deploy", filepath.Join(dir, "words", "app.yml")); r.code == 0 || !strings.Contains(r.errOut, "app.yml:1:1: not so") {
+		t.Errorf("a bad file: code %d, stderr %q", r.code, r.errOut)
+	}
+}
+
 func TestDeployFindsTheApp(t *testing.T) {
 	dir := t.TempDir()
 	text := "version: 1\napp: shop\nmodule: out/app.wasm\n"

@@ -121,3 +121,6 @@ func (m *Manifest) Rename(app invoke.AppName) {
 	}
 	m.App = app
 }
+
+// Name makes a name of any text: lower case, everything else a dash; "" when nothing is left.
+func Name(text string) string { return toName(text) }

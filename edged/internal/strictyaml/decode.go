@@ -91,6 +91,9 @@ func (d *decoder) structure(node ast.Node, into reflect.Value, path string) {
 			d.doc.add(path, spanOf(key.GetToken()), fmt.Sprintf("unknown key %q", name), hintKey(name, fields))
 			return
 		}
+		if f.nullable && f.value.Kind() != reflect.Map && value.Type() == ast.NullType {
+			return // the key alone says something: Document.Has tells that it is there
+		}
 		if f.nullable && f.value.Kind() == reflect.Map {
 			d.nullableMapping(value, f.value, join(path, name))
 			return

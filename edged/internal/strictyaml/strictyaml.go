@@ -44,8 +44,8 @@ type span struct{ line, column, width int }
 // name is the file's name in messages. Fields may be strings, booleans, integers, time.Duration (above zero), types
 // with UnmarshalText (and perhaps a method Expected that names what they want), structs, and slices of and maps with string keys to any of these. What the file does not mention
 // keeps its value, so target may hold defaults; a struct in a list or a map starts with what its SetDefaults method
-// (on the pointer) gives it. A null is refused, except for the values of a map whose tag says ",nullable", where it
-// stands for the defaults.
+// (on the pointer) gives it. A null is refused, except where a tag says ",nullable": for the values of a map, where it
+// stands for the defaults, and for a field that is no map, which keeps its value. target may point to a map, too.
 //
 // The problems found are kept in the document; see [Document.Err]. Fields with a problem keep their value.
 func Decode(name string, text []byte, target any) *Document {
