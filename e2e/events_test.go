@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -171,5 +172,60 @@ func TestWaitForTheGraph(t *testing.T) {
 	late := d.http().must(t, "POST", "/graph/put?wait=graph", []byte("step_1 "), "X-Edged-Deadline-Ms", "1")
 	if late.status != 504 && late.status != 200 && late.status != 429 {
 		t.Errorf("a graph with a deadline of a millisecond: status %d %s", late.status, late.body)
+	}
+}
+
+// TestDeadEvents follows an event that fails for good through the commands.
+func TestDeadEvents(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "dead", "sync", "  flaky:", "    on: [{kv: \"bad_{}\", retries: 2, backoff: 1ms}]", "  again:", "    on: [{kv: cycle}]")
+	d.http().ok(t, "/dead/put", []byte("bad_1 x"))
+	var event struct {
+		ID, Error string
+		Attempts  int
+	}
+	eventually(t, "the event is given up", func() error {
+		var list []json.RawMessage
+		if err := json.Unmarshal([]byte(d.must(t, "trigger", "dead", "ls", "--json")), &list); err != nil || len(list) != 1 {
+			return fmt.Errorf("%d events, %v", len(list), err)
+		}
+		return json.Unmarshal(list[0], &event)
+	})
+	if event.Attempts != 3 || !strings.Contains(event.Error, "not mended at attempt 3") {
+		t.Errorf("event %+v", event)
+	}
+	if got := d.must(t, "trigger", "dead", "show", event.ID); !strings.Contains(got, "bad_1") || !strings.Contains(got, "dead/flaky") {
+		t.Errorf("show says %s", got)
+	}
+	if got := d.must(t, "trigger", "ls"); !strings.Contains(got, "bad_{} (set)") {
+		t.Errorf("the list of triggers is\n%s", got)
+	}
+	if got := d.must(t, "inspect", "dead", "--json"); !strings.Contains(got, `"kv"`) {
+		t.Errorf("inspect shows no trigger:\n%s", got)
+	}
+	metrics := d.http().ok(t, "/_edged/metrics", nil)
+	for _, line := range []string{
+		`edged_trigger_events_total{app="dead",fn="flaky",outcome="failed"} 2`, `edged_trigger_dead_letters{app="dead",fn="flaky"} 1`,
+	} {
+		if !strings.Contains(metrics, line) {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+	d.http().ok(t, "/dead/put", []byte("mended x"))
+	d.must(t, "trigger", "dead", "replay", event.ID)
+	d.until(t, "dead", "healed", "1")
+	if got := d.cli(t, "trigger", "dead", "show", event.ID); got.code == 0 {
+		t.Errorf("an event that was replayed is still there: %s", got.stdout)
+	}
+	d.must(t, "kv", "set", "dead", "cycle", "x") // from outside
+	eventually(t, "the cycle ends", func() error {
+		if got := d.must(t, "trigger", "dead", "ls", "--json"); !strings.Contains(got, "dead/again -\\u003e dead/again") && !strings.Contains(got, "dead/again -> dead/again") {
+			return fmt.Errorf("dead events: %s", got)
+		}
+		return nil
+	})
+	d.must(t, "trigger", "dead", "drop", "--all")
+	if got := d.must(t, "trigger", "dead", "ls"); !strings.Contains(got, "no event") {
+		t.Errorf("after drop --all:\n%s", got)
 	}
 }

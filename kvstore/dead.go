@@ -20,6 +20,9 @@ const abandonStep = 1000
 // ErrNoDelivery is returned for the ID of a dead letter that is not there.
 var ErrNoDelivery = errors.New("no such event")
 
+// ErrNoRule is returned by Replay when no rule of the dead letter's ID holds.
+var ErrNoRule = errors.New("no rule takes its events: deploy its app again, or drop the event")
+
 // Bury ends a delivery that is given up: it becomes a dead letter with the reason, which is cut at 4 KiB. That is on disk with the next
 // commit. Dead letters are on disk whatever the durability of the space: they hold the key, never the value.
 func (o *Outbox) Bury(d *Delivery, reason error) {
@@ -139,7 +142,7 @@ func (o *Outbox) DropDead(ctx context.Context, id uint64) error {
 }
 
 // Replay makes a dead letter a delivery again, with its ID and no attempts, behind all that waits for its rule. ErrNoDelivery when there is
-// no such letter, an error when no rule with its ID holds, and ErrBacklog when too many wait.
+// no such letter, ErrNoRule when no rule with its ID holds, and ErrBacklog when too many wait.
 func (o *Outbox) Replay(ctx context.Context, id uint64) error {
 	letter, err := o.DeadLetter(id)
 	if err != nil {
@@ -147,7 +150,7 @@ func (o *Outbox) Replay(ctx context.Context, id uint64) error {
 	}
 	set := o.rules.Load()
 	if set == nil || set.byID[letter.Rule] == nil {
-		return fmt.Errorf("nothing takes events of %s now: deploy its app again, or drop the event", letter.Rule)
+		return fmt.Errorf("replay event of %s: %w", letter.Rule, ErrNoRule)
 	}
 	r := set.byID[letter.Rule]
 	if r.waits.pending.Add(1) > r.Limit {

@@ -28,6 +28,7 @@ type Service interface {
 	Logs
 	KV
 	Calls
+	Triggers
 	Health
 	Load
 }

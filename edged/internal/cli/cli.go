@@ -254,7 +254,7 @@ func (p *program) app() *cli.App {
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) },
 		Commands: []*cli.Command{
 			p.serveCommand(), p.deployCommand(), p.listCommand(), p.inspectCommand(), p.invokeCommand(), p.logsCommand(),
-			p.rollbackCommand(), p.removeCommand(), p.kvCommand(), p.callsCommand(), p.statusCommand(), p.topCommand(), p.doctorCommand(),
+			p.rollbackCommand(), p.removeCommand(), p.kvCommand(), p.callsCommand(), p.triggerCommand(), p.statusCommand(), p.topCommand(), p.doctorCommand(),
 			p.initCommand(), p.buildCommand(), p.runCommand(), p.compileCommand(),
 			p.schemaCommand(), p.completionCommand(), p.namesCommand(), p.versionCommand(),
 		},

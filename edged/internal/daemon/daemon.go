@@ -288,7 +288,7 @@ func (d *Daemon) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()
 	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())
-	d.timers.Close() // nothing more begins by itself
+	d.timers.Close()     // nothing more begins by itself
 	_ = d.events.Close() // it has nothing to fail at; what waits goes on after the next start
 	var closing sync.WaitGroup
 	for _, port := range []func(context.Context) error{d.http.Close, d.uds.Close} {

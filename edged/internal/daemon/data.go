@@ -193,6 +193,7 @@ func storeError(err error) error {
 		{kvstore.ErrBadName, admin.ErrInvalid},
 		{kvstore.ErrBadExport, admin.ErrInvalid},
 		{kvstore.ErrFull, admin.ErrLimit},
+		{kvstore.ErrBacklog, admin.ErrLimit},
 		{kvstore.ErrConflict, admin.ErrConflict},
 	} {
 		if errors.Is(err, row.from) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,8 +88,12 @@ func timersOf(m *manifest.Manifest) []crontrigger.Timer {
 func triggersOf(on []manifest.Trigger) []string {
 	kinds := []string{string(invoke.SourceHTTP), string(invoke.SourceUDS)}
 	for i := range on {
+		kind := string(invoke.SourceKV)
 		if on[i].Cron != "" || on[i].Every > 0 {
-			return append(kinds, string(invoke.SourceCron))
+			kind = string(invoke.SourceCron)
+		}
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
 		}
 	}
 	return kinds

@@ -11,26 +11,31 @@ import (
 
 // Service is an admin.Service of functions. A nil function answers admin.ErrUnsupported.
 type Service struct {
-	DeployFunc     func(context.Context, admin.DeployRequest, func(admin.Progress)) (admin.DeployResult, error)
-	AppsFunc       func(context.Context) ([]admin.AppSummary, error)
-	InspectFunc    func(context.Context, invoke.AppName) (admin.AppDetail, error)
-	RollbackFunc   func(context.Context, invoke.AppName, string) (admin.DeployResult, error)
-	RemoveFunc     func(context.Context, invoke.AppName) error
-	InvokeFunc     func(context.Context, admin.InvokeRequest) (admin.InvokeResponse, error)
-	LogsFunc       func(context.Context, admin.LogsRequest, func(admin.LogEntry) error) error
-	SpacesFunc     func(context.Context) ([]admin.SpaceSummary, error)
-	KVGetFunc      func(context.Context, string, []byte) ([]byte, error)
-	KVSetFunc      func(context.Context, string, []byte, []byte) error
-	KVDeleteFunc   func(context.Context, string, []byte) (bool, error)
-	KVListFunc     func(context.Context, string, admin.ListRequest) (admin.ListPage, error)
-	KVExportFunc   func(context.Context, string, io.Writer) error
-	KVImportFunc   func(context.Context, string, io.Reader) (int64, error)
-	CallsFunc      func(context.Context) ([]admin.CallSummary, error)
-	CallFunc       func(context.Context, string) (admin.CallDetail, error)
-	CancelCallFunc func(context.Context, string) error
-	StatusFunc     func(context.Context) (admin.Status, error)
-	DoctorFunc     func(context.Context) ([]admin.Check, error)
-	TopFunc        func(context.Context) (admin.Top, error)
+	DeployFunc      func(context.Context, admin.DeployRequest, func(admin.Progress)) (admin.DeployResult, error)
+	AppsFunc        func(context.Context) ([]admin.AppSummary, error)
+	InspectFunc     func(context.Context, invoke.AppName) (admin.AppDetail, error)
+	RollbackFunc    func(context.Context, invoke.AppName, string) (admin.DeployResult, error)
+	RemoveFunc      func(context.Context, invoke.AppName) error
+	InvokeFunc      func(context.Context, admin.InvokeRequest) (admin.InvokeResponse, error)
+	LogsFunc        func(context.Context, admin.LogsRequest, func(admin.LogEntry) error) error
+	SpacesFunc      func(context.Context) ([]admin.SpaceSummary, error)
+	KVGetFunc       func(context.Context, string, []byte) ([]byte, error)
+	KVSetFunc       func(context.Context, string, []byte, []byte) error
+	KVDeleteFunc    func(context.Context, string, []byte) (bool, error)
+	KVListFunc      func(context.Context, string, admin.ListRequest) (admin.ListPage, error)
+	KVExportFunc    func(context.Context, string, io.Writer) error
+	KVImportFunc    func(context.Context, string, io.Reader) (int64, error)
+	CallsFunc       func(context.Context) ([]admin.CallSummary, error)
+	CallFunc        func(context.Context, string) (admin.CallDetail, error)
+	CancelCallFunc  func(context.Context, string) error
+	TriggersFunc    func(context.Context) ([]admin.TriggerSummary, error)
+	DeadEventsFunc  func(context.Context, string, int) ([]admin.DeadEvent, error)
+	DeadEventFunc   func(context.Context, string) (admin.DeadEvent, error)
+	ReplayEventFunc func(context.Context, string) error
+	DropEventFunc   func(context.Context, string) error
+	StatusFunc      func(context.Context) (admin.Status, error)
+	DoctorFunc      func(context.Context) ([]admin.Check, error)
+	TopFunc         func(context.Context) (admin.Top, error)
 }
 
 var _ admin.Service = (*Service)(nil)
@@ -145,6 +150,46 @@ func (s *Service) KVImport(ctx context.Context, space string, r io.Reader) (int6
 		return 0, admin.ErrUnsupported
 	}
 	return s.KVImportFunc(ctx, space, r)
+}
+
+// Triggers calls TriggersFunc.
+func (s *Service) Triggers(ctx context.Context) ([]admin.TriggerSummary, error) {
+	if s.TriggersFunc == nil {
+		return nil, admin.ErrUnsupported
+	}
+	return s.TriggersFunc(ctx)
+}
+
+// DeadEvents calls DeadEventsFunc.
+func (s *Service) DeadEvents(ctx context.Context, after string, limit int) ([]admin.DeadEvent, error) {
+	if s.DeadEventsFunc == nil {
+		return nil, admin.ErrUnsupported
+	}
+	return s.DeadEventsFunc(ctx, after, limit)
+}
+
+// DeadEvent calls DeadEventFunc.
+func (s *Service) DeadEvent(ctx context.Context, id string) (admin.DeadEvent, error) {
+	if s.DeadEventFunc == nil {
+		return admin.DeadEvent{}, admin.ErrUnsupported
+	}
+	return s.DeadEventFunc(ctx, id)
+}
+
+// ReplayEvent calls ReplayEventFunc.
+func (s *Service) ReplayEvent(ctx context.Context, id string) error {
+	if s.ReplayEventFunc == nil {
+		return admin.ErrUnsupported
+	}
+	return s.ReplayEventFunc(ctx, id)
+}
+
+// DropEvent calls DropEventFunc.
+func (s *Service) DropEvent(ctx context.Context, id string) error {
+	if s.DropEventFunc == nil {
+		return admin.ErrUnsupported
+	}
+	return s.DropEventFunc(ctx, id)
 }
 
 // Status calls StatusFunc.
