@@ -33,6 +33,7 @@ func TestCallsAndTheirResults(t *testing.T) {
 		{"relay", "relay echo hello", "11 200 5 200 hello"},
 		{"deeper", "60", "bottom"},
 		{"fan", "10000", "10000"},
+		{"hops", "1000", "1000"},
 		{"sum", "1000", "332833500"},
 		{"cancel", "", "-6 0 -11"},
 		{"knot", "", "refused -5"},

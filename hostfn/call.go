@@ -122,8 +122,8 @@ func call(e *Env, p []uint64) (Result, error) {
 		_ = starter.Drop(object)
 		return result, nil
 	}
+	defer func() { _ = starter.Drop(object) }()
 	out, err := starter.Result(object, math.MaxInt)
-	_ = starter.Drop(object)
 	if err != nil {
 		return e.refused(err), nil
 	}
@@ -173,9 +173,10 @@ func resultRead(e *Env, p []uint64) (Result, error) {
 	c := &e.calling
 	if c.object != 0 {
 		var out Outcome
-		e.away(func() { out, err = c.caller.Result(c.object, math.MaxInt) })
-		if err != nil {
-			return NotFound, nil
+		var failed error
+		e.away(func() { out, failed = c.caller.Result(c.object, math.MaxInt) })
+		if failed != nil {
+			return e.refused(failed), nil
 		}
 		c.last, c.object = out.Body, 0
 	}
@@ -273,10 +274,10 @@ func rlen(e *Env, p []uint64) (Result, error) {
 		return result, nil
 	}
 	out, err := starter.Result(object, 0)
-	switch {
-	case err != nil:
+	if err != nil {
 		return e.refused(err), nil
-	case out.Err != nil:
+	}
+	if out.Err != nil {
 		return e.refused(out.Err), nil
 	}
 	return Result(out.Size), nil

@@ -101,6 +101,13 @@ EDGED_EXPORT(fan) {
   return edge_printf("%d", (int)there);
 }
 
+// Calls noop as many times as the body says, one after the other, and answers with how many came back.
+EDGED_EXPORT(hops) {
+  int n = atoi(edge_input(NULL)), there = 0;
+  for (int i = 0; i < n; i++) there += host_call(NAME("noop"), NULL, 0, NULL, 0) == 0;
+  return edge_printf("%d", there);
+}
+
 // Squares numbers from 0 to the body by calls of square, and answers with their sum.
 EDGED_EXPORT(square) {
   long n = atol(edge_input(NULL));

@@ -18,10 +18,9 @@ import (
 // daemon is what Calls needs around it. answer is what functions do, on a goroutine each.
 type daemon struct {
 	*Calls
-	store   *kvstore.Store
-	options Options
-	ids     atomic.Uint64
-	answer  func(inv *invoke.Invocation) invoke.Result
+	store  *kvstore.Store
+	ids    atomic.Uint64
+	answer func(inv *invoke.Invocation) invoke.Result
 }
 
 func open(t *testing.T, path string, options Options, answer func(*invoke.Invocation) invoke.Result) *daemon {
@@ -59,7 +58,7 @@ func open(t *testing.T, path string, options Options, answer func(*invoke.Invoca
 
 func (d *daemon) end(t *testing.T) {
 	t.Helper()
-	if err := d.Calls.Close(); err != nil {
+	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := d.store.Close(); err != nil {

@@ -3,6 +3,7 @@ package asynccall
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func prefersAsync(value string) bool {
 func (c *Calls) Answer(inv *invoke.Invocation) {
 	id := strings.TrimPrefix(inv.Request.Path, Path)
 	switch inv.Request.Method {
-	case "GET", "HEAD":
+	case http.MethodGet, http.MethodHead:
 		info, result, err := c.Show(id)
 		switch {
 		case err != nil:
@@ -50,7 +51,7 @@ func (c *Calls) Answer(inv *invoke.Invocation) {
 			inv.App, inv.Function = info.App, info.Function // a problem names them
 		}
 		inv.Done(inv, result)
-	case "DELETE":
+	case http.MethodDelete:
 		if err := c.Cancel(id); err != nil {
 			inv.Done(inv, invoke.Result{Err: asError(err)})
 			return

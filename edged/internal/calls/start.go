@@ -102,7 +102,8 @@ func (c *Calls) ended(inv *invoke.Invocation, result invoke.Result) {
 		return
 	}
 	c.options.Ended(inv, status)
-	if result.Err == nil && len(o.steps) > 0 && c.goOn(o, inv, result.Body) {
+	if result.Err == nil && len(o.steps) > 0 {
+		c.goOn(o, inv, result.Body)
 		return
 	}
 	c.finish(o, inv, status, result)
@@ -123,9 +124,8 @@ func (c *Calls) told(o *object, inv *invoke.Invocation, result invoke.Result) {
 	}
 }
 
-// goOn starts the next function of a chain with the result of the one before; false when it cannot be started, and the result is
-// its error then.
-func (c *Calls) goOn(o *object, before *invoke.Invocation, input []byte) bool {
+// goOn starts the next function of a chain with the result of the one before. When it cannot be started the result is why.
+func (c *Calls) goOn(o *object, before *invoke.Invocation, input []byte) {
 	name := o.steps[0]
 	fn, err := c.options.Functions(before.App, name)
 	cause := before.Next()
@@ -135,7 +135,7 @@ func (c *Calls) goOn(o *object, before *invoke.Invocation, input []byte) bool {
 	if err != nil {
 		o.step = string(name)
 		c.finish(o, before, invoke.Status(err), invoke.Result{Err: err})
-		return true
+		return
 	}
 	inv := c.invocation(fn, input, cause, before.Deadline)
 	c.belong(inv, o)
@@ -143,7 +143,6 @@ func (c *Calls) goOn(o *object, before *invoke.Invocation, input []byte) bool {
 	o.steps, o.step, o.inv = o.steps[1:], string(name), inv
 	c.mu.Unlock()
 	c.submit(o)
-	return true
 }
 
 // finish makes the result of a call known and starts what has waited for its place.

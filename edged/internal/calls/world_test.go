@@ -68,11 +68,7 @@ func (w *world) submit(inv *invoke.Invocation) error {
 	if inv.Cause.Depth > invoke.MaxDepth {
 		return &invoke.Error{Kind: invoke.ErrDepth}
 	}
-	w.live.Add(1)
-	go func() {
-		defer w.live.Done()
-		w.run(inv)
-	}()
+	w.live.Go(func() { w.run(inv) })
 	return nil
 }
 
