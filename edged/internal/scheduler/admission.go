@@ -186,13 +186,8 @@ func (m *machine) ahead(now time.Duration, c *core, due time.Duration) time.Dura
 
 // done is when a core has done so much work, with what the long class takes of it meanwhile.
 func (m *machine) done(now time.Duration, c *core, work time.Duration) time.Duration {
-	long := len(c.long.tasks)
-	if c.running != nil && c.running.long {
-		long++
-	}
-	if long > 0 {
-		n := time.Duration(min(long, longMost))
-		work += work*n/(longShare-n) + m.options.Slice
+	if len(c.long.tasks) > 0 || c.running != nil && c.running.long {
+		work += work/(longShare-1) + m.options.Slice
 	}
 	return now + work
 }

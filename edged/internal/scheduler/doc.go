@@ -15,7 +15,7 @@
 // [History]) and from what its app has waiting (see softDue), so that short ones go before long ones, and apps get the same
 // part of the cores, without configuration. What arrives and is due before that which runs interrupts it, unless that is
 // nearly done. What has used up its expectation goes behind everything else, into the long class, where tasks take turns;
-// while others would take the whole core they have some twentieths of it together. A core without work takes it from the core with the
+// while others would take the whole core they have a twentieth of it together. A core without work takes it from the core with the
 // most, threads of parked invocations included.
 //
 // # Admission

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// A long task that waits gets a twentieth (1/longShare) of a core that others would take all of, in slices of 250 us: so
-	// one of twenty short calls meets one and waits for its end. Several get a twentieth each, up to longMost of them.
+	// Long tasks that wait get a twentieth (1/longShare) of a core that others would take all of, together, in slices of 250 us: so
+	// one of twenty short calls meets one and waits for its end. They are not to starve, and who wants short answers is not to
+	// pay much for that: with a twentieth for each, up to three, the short ones lost an eighth.
 	longShare = 20
-	longMost  = 3
 	// longDebt is how much of what they took beyond their share counts against it: the end of a slice, not what they ran
 	// while nobody else wanted the core.
 	longDebt = 2 * time.Millisecond
@@ -40,7 +40,7 @@ func (l *longClass) settle(long bool, ran time.Duration) {
 	case long:
 		l.credit = max(-longDebt, l.credit-ran)
 	case len(l.tasks) > 0:
-		l.credit += ran * time.Duration(min(len(l.tasks), longMost)) / longShare
+		l.credit += ran / longShare
 	default:
 		l.credit = 0
 	}
