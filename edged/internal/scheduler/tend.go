@@ -23,6 +23,8 @@ type Loop interface {
 	// Attend writes the answers that are there, and when poll is set looks for new requests too, unless another thread is at
 	// the loop. It does nothing when there is no answer to write.
 	Attend(poll bool)
+	// Relieve calls the loop's own thread if nobody is at the loop: no worker will be for a while.
+	Relieve()
 }
 
 // shortly is what a worker is expected to run at most when it will be back at its loop by itself.
@@ -53,6 +55,18 @@ func (m *machine) tended(w *worker) {
 		return
 	}
 	m.shelve(w)
+}
+
+// suspended returns how many tasks have begun and wait for a core to go on.
+func (m *machine) suspended() int {
+	n := m.bound
+	for _, c := range m.cores {
+		n -= c.blocked
+		if c.running != nil {
+			n--
+		}
+	}
+	return n
 }
 
 // tenderOf takes the worker that attends to the core's loop away from it; nil when there is none.
@@ -101,5 +115,8 @@ func (s *Scheduler) Tended(place int) bool {
 	}
 	c := s.machine.cores[place]
 	r := c.running
-	return c.holder != nil && (r == nil || !r.long && r.known && r.left() <= shortly)
+	if c.holder == nil || r != nil && (r.long || !r.known || r.left() > shortly) {
+		return false
+	}
+	return s.machine.suspended() == 0 // else one of those goes on next, and not at the loop
 }

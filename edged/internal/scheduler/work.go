@@ -60,8 +60,15 @@ func (s *Scheduler) rest(w *worker) *task {
 		if s.machine.tends(w) {
 			s.tend(w)
 		} else {
+			loop := w.core.loop
+			if w.core.idle() {
+				loop = nil // another worker is at it, or nobody is left to come
+			}
 			s.unlock()
 			s.flush(w, false)
+			if loop != nil {
+				loop.Relieve()
+			}
 			w.runner.Wait()
 			s.mu.Lock()
 		}

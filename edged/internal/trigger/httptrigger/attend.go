@@ -92,6 +92,13 @@ func (a *Attendant) Attend(poll bool) {
 	l.leave()
 }
 
+// Relieve calls the loop's own goroutine at once if nobody is at the loop.
+func (a *Attendant) Relieve() {
+	if l := a.loop(); l != nil && l.keeper.Load() == keptByNobody {
+		l.bell.ring()
+	}
+}
+
 // enterAs makes the caller the one who is at the loop, and reports whether it is.
 func (l *loop) enterAs(keeper int32) bool { return l.keeper.CompareAndSwap(keptByNobody, keeper) }
 
