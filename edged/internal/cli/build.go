@@ -22,6 +22,7 @@ const (
 	cRemedy  = "apt install clang lld wasi-libc libclang-rt-dev-wasm32"
 
 	rustRemedy = "apt install rustc libstd-rust-dev-wasm32, or with rustup: rustup target add wasm32-wasip1"
+	ascRemedy  = "npm install assemblyscript, in the project's folder"
 )
 
 // minGoMinor is the first Go 1.x with go:wasmexport and c-shared for wasip1.
@@ -32,8 +33,8 @@ func (p *program) buildCommand() *cli.Command {
 		Name:      "build",
 		Usage:     "compile a project to WebAssembly",
 		ArgsUsage: "[DIR]",
-		Description: "DIR (default: this folder) is Go when it has a go.mod, Rust when it has a main.rs, and C when it has *.c files.\n" +
-			"The result goes where the manifest's module says, else to app.wasm.\n\n" + examples("edged build", "edged build ./shop"),
+		Description: "DIR (default: this folder) is Go when it has a go.mod, Rust when it has a main.rs, AssemblyScript when it has\n" +
+			"a main.ts, and C when it has *.c files. The result goes where the manifest's module says, else to app.wasm.\n\n" + examples("edged build", "edged build ./shop"),
 		Action: p.build,
 	}
 }
@@ -89,6 +90,9 @@ func detect(dir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, rustMain)); err == nil {
 		return "rust", nil
 	}
+	if _, err := os.Stat(filepath.Join(dir, ascMain)); err == nil {
+		return "assemblyscript", nil
+	}
 	sources, err := cSources(dir)
 	if err != nil {
 		return "", err
@@ -96,7 +100,7 @@ func detect(dir string) (string, error) {
 	if len(sources) > 0 {
 		return "c", nil
 	}
-	return "", withRemedy(fmt.Errorf("build: %s has no go.mod, no main.rs and no *.c file", dir),
+	return "", withRemedy(fmt.Errorf("build: %s has no go.mod, main.rs, main.ts or *.c file", dir),
 		"'edged init NAME' makes a project; a module built otherwise needs no build here, only 'edged deploy'")
 }
 
@@ -196,6 +200,25 @@ func (b *build) rust(ctx context.Context) error {
 		}
 	}
 	return withRemedy(errors.New("build: no rustc has the library for wasm32-wasip1"), "%s", rustRemedy)
+}
+
+// ascMain is the file that an AssemblyScript project is built from.
+const ascMain = "main.ts"
+
+// assemblyScript builds main.ts with the project's own compiler, else with one in the path. Abort and seed are where init has put
+// the SDK.
+func (b *build) assemblyScript(ctx context.Context) error {
+	compiler := filepath.Join("node_modules", ".bin", "asc")
+	if _, err := os.Stat(filepath.Join(b.dir, compiler)); err != nil {
+		if err := b.need("asc", ascRemedy); err != nil {
+			return err
+		}
+		compiler = "asc"
+	} else if compiler, err = filepath.Abs(filepath.Join(b.dir, compiler)); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	return b.run(ctx, b.command(ctx, compiler, ascMain, "-O", "--runtime", "incremental", "--exportStart", "_initialize",
+		"--use", "abort=edged/edged/abort", "--use", "seed=edged/edged/seed", "-o", b.output))
 }
 
 func (b *build) need(tool, remedy string) error {

@@ -36,6 +36,7 @@ func languages() []language {
 		{name: "go", sdk: isGoSource, rename: map[string]string{"sdk.mod": "edged/go.mod", "gitignore": ".gitignore"}, build: (*build).goModule},
 		{name: "c", sdk: func(file string) bool { return path.Ext(file) == ".h" }, rename: map[string]string{"gitignore": ".gitignore"}, build: (*build).c},
 		{name: "rust", sdk: func(file string) bool { return path.Ext(file) == ".rs" }, rename: map[string]string{"gitignore": ".gitignore"}, build: (*build).rust},
+		{name: "assemblyscript", sdk: func(file string) bool { return path.Ext(file) == ".ts" }, rename: map[string]string{"gitignore": ".gitignore"}, build: (*build).assemblyScript},
 	}
 }
 
@@ -54,7 +55,7 @@ func (p *program) initCommand() *cli.Command {
 		ArgsUsage:   "NAME",
 		Description: "The project has everything it needs to be built without a network, the SDK included.\n\n" + examples("edged init hello && cd hello && edged build && edged deploy", "edged init counter --lang c"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "lang", Usage: "make it in `LANG`: go, c or rust", Value: "go"},
+			&cli.StringFlag{Name: "lang", Usage: "make it in `LANG`: go, c, rust or assemblyscript", Value: "go"},
 		},
 		Action: p.init,
 	}

@@ -85,6 +85,20 @@ func TestBuildRust(t *testing.T) {
 	checkBuild(t, newProject(t, "rust"))
 }
 
+// TestBuildAssemblyScript builds with asc, where it is installed.
+func TestBuildAssemblyScript(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "../../../scripts/install-assemblyscript.sh", "--print").Output()
+	if err != nil {
+		t.Skipf("needs the AssemblyScript compiler; run scripts/install-assemblyscript.sh: %v", err)
+	}
+	bin, err := filepath.Abs(filepath.Dir(strings.TrimSpace(string(out))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	checkBuild(t, newProject(t, "assemblyscript"))
+}
+
 func checkBuild(t *testing.T, deps Deps) {
 	t.Helper()
 	r := run(t, deps, "build")
@@ -122,6 +136,7 @@ func TestBuildExplains(t *testing.T) {
 	write(t, filepath.Join(dir, "go", "go.mod"), "module x\n")
 	write(t, filepath.Join(dir, "c", "x.c"), "")
 	write(t, filepath.Join(dir, "rust", "main.rs"), "")
+	write(t, filepath.Join(dir, "as", "main.ts"), "")
 	write(t, filepath.Join(dir, "none", "x.rs"), "")
 	write(t, filepath.Join(dir, "badmanifest", "go.mod"), "module x\n")
 	write(t, filepath.Join(dir, "badmanifest", "edged.yaml"), "version: [")
@@ -130,7 +145,8 @@ func TestBuildExplains(t *testing.T) {
 		"go":          "go is not installed\n  install Go 1.24",
 		"c":           "clang is not installed\n  apt install clang lld wasi-libc",
 		"rust":        "rustc is not installed\n  apt install rustc libstd-rust-dev-wasm32",
-		"none":        "has no go.mod, no main.rs and no *.c file\n  'edged init NAME'",
+		"as":          "asc is not installed\n  npm install assemblyscript",
+		"none":        "has no go.mod, main.rs, main.ts or *.c file\n  'edged init NAME'",
 		"missing":     "is no folder",
 		"badmanifest": "edged.yaml:1:",
 	} {
