@@ -60,6 +60,8 @@ export enum Code {
 @external("edged", "rwait") declare function host_rwait(objects: usize, n: i32, want: i32, timeout: i32, ready: usize): i32;
 @external("edged", "rcancel") declare function host_rcancel(object: i64): i32;
 @external("edged", "rdrop") declare function host_rdrop(object: i64): i32;
+@external("edged", "actor_new") declare function host_actor_new(cls: usize, clsLen: i32, key: usize, keyLen: i32): i64;
+@external("edged", "actor_call") declare function host_actor_call(actor: i64, fn: usize, fnLen: i32, input: usize, inputLen: i32): i64;
 @external("wasi_snapshot_preview1", "random_get") declare function host_random_get(buf: usize, len: i32): i32;
 
 /** The bytes of a text in UTF-8. */
@@ -500,6 +502,24 @@ export function cancel(object: i64): i32 {
 /** Gives the object up before this call ends. What no call holds is freed; a call that runs goes on. */
 export function release(object: i64): i32 {
   return host_rdrop(object);
+}
+
+/**
+ * The number of the actor of a class (a function with `actor: true` in the manifest) and a key, above zero, always the same; it is made for
+ * its first message. Invalid when there is no such class or the key has not 1 to 512 bytes; Limit. Variables of an actor's instance stay.
+ * A program that exports edged_save and edged_load, without parameters and results, has that state kept over restarts: what the first
+ * writes after a message, the second has as input in a new instance.
+ */
+export function actor(name: string, key: string): i64 {
+  const c = bytes(name), k = bytes(key);
+  return host_actor_new(c.dataStart, c.length, k.dataStart, k.length);
+}
+
+/** Sends a message to an actor: name, a function of the app, "" for the class itself, runs in its instance, after the messages that came
+ * before. The number of its answer, as of start; Limit when too many wait. */
+export function send(actor: i64, name: string, input: Uint8Array): i64 {
+  const fn = bytes(name);
+  return host_actor_call(actor, fn.dataStart, fn.length, input.dataStart, input.length);
 }
 
 /** A result of n bytes, of which those that fit are in buf. */

@@ -196,6 +196,18 @@ EDGED_IMPORT(rcancel) int32_t edged_rcancel(int64_t object);
 /* Gives an object up. What nobody holds is freed; a call that runs goes on. */
 EDGED_IMPORT(rdrop) int32_t edged_rdrop(int64_t object);
 
+/* The number of the actor of a class (a function with `actor: true` in the manifest) and a key, above zero and always the same;
+   it is made for its first message. EDGE_INVALID when fn is no class or the key has not 1 to 512 bytes. An actor has an
+   instance of its own, in which global variables stay. A module that exports edged_save and edged_load (no parameters, no
+   result) has what edged_save writes as its output kept after every message, and read by edged_load as its input in a new
+   instance. */
+EDGED_IMPORT(actor_new) int64_t edged_actor_new(const char *fn, size_t fn_len, const char *key, size_t key_len);
+
+/* Sends a message to an actor: runs fn of this app, or its class when fn_len is 0, in the actor's instance, after the messages
+   that came before. Returns the number of its answer, an object as of edged_rcall; EDGE_LIMIT when too many wait. */
+EDGED_IMPORT(actor_call)
+int64_t edged_actor_call(int64_t actor, const char *fn, size_t fn_len, const void *input, size_t input_len);
+
 /* ---------------------------------------------------------------- results */
 
 /* The English name of a result, for logs; never NULL, not to be freed. */
@@ -771,6 +783,16 @@ static inline char *edge_call_error(void)
 static inline int64_t edge_start(const char *fn, const void *input, size_t input_len)
 {
 	return edged_rcall(fn, strlen(fn), input, input_len);
+}
+
+/* The actor of a class and a key, see edged_actor_new, and a message to it; fn NULL or "" is the class itself. */
+static inline int64_t edge_actor(const char *class_name, const char *key)
+{
+	return edged_actor_new(class_name, strlen(class_name), key, strlen(key));
+}
+static inline int64_t edge_send(int64_t actor, const char *fn, const void *input, size_t input_len)
+{
+	return edged_actor_call(actor, fn, fn == NULL ? 0 : strlen(fn), input, input_len);
 }
 
 /* Waits until all of n objects are there: EDGE_OK, EDGE_TIMEOUT or another error. A call that failed is there: edge_get has

@@ -75,7 +75,7 @@ func interfaceTypes() map[string]string {
 		"kv_get": "iiii>i", "kv_set": "iiii>i", "kv_delete": "ii>i", "kv_cas": "iiiiii>i", "kv_scan": "iiiii>i",
 		"kv_batch": "iiii>i", "kv_lock": "iii>I", "kv_unlock": "iiI>i",
 		"call": "iiiiii>i", "result_read": "iii>i", "rcall": "iiii>I", "rput": "ii>I", "rget": "Iiii>i", "rlen": "I>i",
-		"rwait": "iiiii>i", "rcancel": "I>i", "rdrop": "I>i",
+		"rwait": "iiiii>i", "rcancel": "I>i", "rdrop": "I>i", "actor_new": "iiii>I", "actor_call": "Iiiii>I",
 	}
 }
 

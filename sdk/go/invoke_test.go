@@ -101,6 +101,40 @@ func TestObjects(t *testing.T) {
 	})
 }
 
+func TestActors(t *testing.T) {
+	host := callable()
+	host.Classes["double"] = true
+	inside(t, host, edgedtest.Request{}, func() {
+		one, err1 := edged.ActorOf("double", "k")
+		same, err2 := edged.ActorOf("double", "k")
+		other, err3 := edged.ActorOf("double", "l")
+		if err := errors.Join(err1, err2, err3); err != nil || one != same || one == other || one <= 0 {
+			t.Fatalf("actors %d, %d and %d, %v", one, same, other, err)
+		}
+		for function, want := range map[string]string{"": "xx", "double": "xx"} {
+			answer, err := one.Send(function, []byte("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := answer.Get(); err != nil || string(got) != want {
+				t.Errorf("message %q: %q, %v", function, got, err)
+			}
+		}
+		if _, err := edged.ActorOf("again", "k"); !errors.Is(err, edged.ErrInvalid) {
+			t.Errorf("an actor of what is no class: %v", err)
+		}
+		if _, err := edged.Invoke("double", nil); !errors.Is(err, edged.ErrInvalid) {
+			t.Errorf("a call of a class: %v", err)
+		}
+		if _, err := edged.ActorOf("double", ""); !errors.Is(err, edged.ErrInvalid) {
+			t.Errorf("an actor without a key: %v", err)
+		}
+		if _, err := edged.Actor(99).Send("", nil); !errors.Is(err, edged.ErrNotFound) {
+			t.Errorf("a message to nobody: %v", err)
+		}
+	})
+}
+
 func TestEventMeta(t *testing.T) {
 	request := edgedtest.Request{Trigger: "cron", Meta: map[string]string{"event_id": "a/f/0@x", "key": "x", "attempt": "3"}}
 	inside(t, edgedtest.New(), request, func() {
@@ -123,6 +157,8 @@ func TestCallsWithoutHost(t *testing.T) {
 		"get":    func() error { _, err := edged.Object(1).Get(); return err },
 		"len":    func() error { _, err := edged.Object(1).Len(); return err },
 		"wait":   func() error { _, err := edged.Wait(nil, 0, 0); return err },
+		"actor":  func() error { _, err := edged.ActorOf("f", "k"); return err },
+		"send":   func() error { _, err := edged.Actor(1).Send("", nil); return err },
 		"cancel": edged.Object(1).Cancel,
 		"drop":   edged.Object(1).Drop,
 	} {

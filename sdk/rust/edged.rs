@@ -165,6 +165,8 @@ mod host {
         fn rwait(objects: *const i64, n: usize, want: usize, timeout_ms: i32, ready: Buffer) -> i32;
         fn rcancel(object: i64) -> i32;
         fn rdrop(object: i64) -> i32;
+        fn actor_new(class: Bytes, class_len: usize, key: Bytes, key_len: usize) -> i64;
+        fn actor_call(actor: i64, function: Bytes, function_len: usize, input: Bytes, input_len: usize) -> i64;
     }
 }
 
@@ -651,6 +653,34 @@ pub fn wait(objects: &[Object], want: usize, timeout: Option<Duration>) -> Resul
     let there = host::rwait(handles.as_ptr(), handles.len(), want, millis(timeout), ready.as_mut_ptr());
     check(there.into(), "wait").map_err(with_text)?;
     Ok(ready.into_iter().map(|flag| flag != 0).collect())
+}
+
+/// An instance with state: of a class, a function with `actor: true` in the manifest, there is one for each key. Its statics stay from
+/// message to message, and it works on one message at a time, in the order in which they came. The number means the same to every
+/// function of the app.
+///
+/// A program that exports `edged_save` and `edged_load`, without parameters and results, has its actors' state kept over restarts and
+/// new versions: what the first writes to [`output`] after a message, the second has as [`input`] in a new instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor(pub i64);
+
+/// The actor of a class and a key, which is made for its first message. Invalid when there is no such class, or the key has not 1 to
+/// 512 bytes; Limit.
+pub fn actor(class: &str, key: &str) -> Result<Actor> {
+    let number = host::actor_new(class.as_ptr(), class.len(), key.as_ptr(), key.len());
+    check(number, "actor")?;
+    Ok(Actor(number))
+}
+
+impl Actor {
+    /// Sends a message: function, one of the app's, "" for the class itself, runs in the actor's instance with the input. It does not
+    /// wait for the answer. Limit when too many messages wait for the actor.
+    pub fn send(self, function: &str, input: impl AsRef<[u8]>) -> Result<Object> {
+        let input = input.as_ref();
+        let handle = host::actor_call(self.0, function.as_ptr(), function.len(), input.as_ptr(), input.len());
+        check(handle, "send").map_err(with_text)?;
+        Ok(Object(handle))
+    }
 }
 
 /// A timeout as the host takes it; what is shorter than a millisecond waits for one.

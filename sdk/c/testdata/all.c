@@ -41,6 +41,7 @@ EDGED_EXPORT(all)
 		edged_rcancel(objects[0]);
 	if (edge_get(objects[1], -1, &value, NULL) == EDGE_OK && edged_rlen(objects[1]) == 4)
 		edged_rdrop(objects[1]);
+	edge_get(edge_send(edge_actor("class", "key"), NULL, "x", 1), -1, &value, &len);
 	edge_puts("done");
 	edge_printf("%s %s %s", name, header, id);
 	free(setting);

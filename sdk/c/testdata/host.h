@@ -328,3 +328,17 @@ int32_t edged_rwait(const int64_t *handles, size_t n, size_t want, int32_t timeo
 int32_t edged_rcancel(int64_t h) { return h < 1 || h > objects ? EDGE_NOT_FOUND : 0; }
 
 int32_t edged_rdrop(int64_t h) { return h < 1 || h > objects ? EDGE_NOT_FOUND : 0; }
+
+/* Actors: only "upper" is a class. */
+int64_t edged_actor_new(const char *fn, size_t fn_len, const char *key, size_t key_len)
+{
+	(void)key;
+	return same(fn, fn_len, "upper") && key_len > 0 ? 70 : EDGE_INVALID;
+}
+
+int64_t edged_actor_call(int64_t actor, const char *fn, size_t fn_len, const void *in, size_t in_len)
+{
+	if (actor != 70)
+		return EDGE_NOT_FOUND;
+	return fn_len == 0 ? edged_rcall("upper", 5, in, in_len) : edged_rcall(fn, fn_len, in, in_len);
+}

@@ -209,6 +209,12 @@ static void test_calls(void)
 	CHECK(edge_get(list[1], -1, &result, &len) == EDGE_INTERNAL && edge_get(99, -1, &result, &len) == EDGE_NOT_FOUND);
 	CHECK(edge_get(list[2], 0, &result, &len) == EDGE_OK && len == 4 && strcmp((char *)result, "data") == 0);
 	free(result);
+	int64_t actor = edge_actor("upper", "k");
+	CHECK(actor > 0 && edge_actor("none", "k") == EDGE_INVALID && edge_send(1, "upper", "", 0) == EDGE_NOT_FOUND);
+	CHECK(edge_get(edge_send(actor, NULL, "a", 1), -1, &result, &len) == EDGE_OK && *(char *)result == 'A');
+	free(result);
+	CHECK(edge_get(edge_send(actor, "large", "", 0), -1, &result, &len) == EDGE_OK && len == 5000);
+	free(result);
 	CHECK(edged_rlen(list[2]) == 4 && edged_rcancel(list[0]) == EDGE_OK && edged_rdrop(list[2]) == EDGE_OK);
 }
 

@@ -2,7 +2,11 @@
 
 package edgedtest
 
-import "edged.dev/edge/sdk/go/internal/abi"
+import (
+	"slices"
+
+	"edged.dev/edge/sdk/go/internal/abi"
+)
 
 // Limits of calls and objects.
 const (
@@ -23,6 +27,12 @@ type object struct {
 	outcome
 	dropped bool
 }
+
+// actor is what an actor's number stands for.
+type actor struct{ class, key string }
+
+// maxActorKey bounds the key of an actor.
+const maxActorKey = 512
 
 // run calls a function of the host and returns what it ended with.
 func (c *call) run(function string, input []byte) outcome {
@@ -55,6 +65,9 @@ func (c *call) take(o outcome, buf []byte) int32 {
 }
 
 func (c *call) Call(function string, input, buf []byte) int32 {
+	if c.host.Classes[function] {
+		return c.take(outcome{code: invalid, body: []byte("a class of actors takes messages")}, buf)
+	}
 	return c.take(c.run(function, input), buf)
 }
 
@@ -67,6 +80,13 @@ func (c *call) ResultRead(off int32, buf []byte) int32 {
 
 // RCall runs the function at once. What it fails with is the object's.
 func (c *call) RCall(function string, input []byte) int64 {
+	if c.host.Classes[function] {
+		return invalid
+	}
+	return c.start(function, input)
+}
+
+func (c *call) start(function string, input []byte) int64 {
 	o := c.run(function, input)
 	if _, found := c.host.Functions[function]; !found || o.code == tooLarge || o.code == limit {
 		c.last = o
@@ -144,4 +164,28 @@ func (c *call) RDrop(handle int64) int32 {
 	}
 	*o = object{dropped: true}
 	return 0
+}
+
+func (c *call) ActorNew(class, key string) int64 {
+	if !c.host.Classes[class] || key == "" || len(key) > maxActorKey {
+		return invalid
+	}
+	wanted := actor{class, key}
+	at := slices.Index(c.host.actors, wanted)
+	if at < 0 {
+		at = len(c.host.actors)
+		c.host.actors = append(c.host.actors, wanted)
+	}
+	return int64(at) + 1
+}
+
+// ActorCall runs the message at once.
+func (c *call) ActorCall(number int64, function string, input []byte) int64 {
+	if number < 1 || number > int64(len(c.host.actors)) {
+		return notFound
+	}
+	if function == "" {
+		function = c.host.actors[number-1].class
+	}
+	return c.start(function, input)
 }

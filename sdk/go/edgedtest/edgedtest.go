@@ -41,11 +41,14 @@ type Host struct {
 	// Functions are what calls reach, by the name that they are called with: "function" or "app/function". A call runs to its
 	// end before it is started, as it were: nothing is ever waited for.
 	Functions map[string]func() int32
+	// Classes are those of them that are classes of actors. All actors are in this one program: its variables are theirs together.
+	Classes map[string]bool
 
 	leases map[string]lease
 	token  int64 // the last one given out
 
 	objects []object // of handles from 1 on
+	actors  []actor  // likewise
 }
 
 type lease struct {
@@ -58,7 +61,7 @@ func New() *Host {
 	return &Host{
 		App: "app", Function: "function",
 		Config: map[string]string{}, Secrets: map[string]string{}, KV: map[string][]byte{},
-		Functions: map[string]func() int32{}, leases: map[string]lease{},
+		Functions: map[string]func() int32{}, Classes: map[string]bool{}, leases: map[string]lease{},
 	}
 }
 

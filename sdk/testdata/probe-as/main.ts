@@ -28,6 +28,7 @@ export function probe(): i32 {
   scan();
   batch();
   calls();
+  actors();
   if (problem != "") return edged.fail(problem);
   return edged.print("ok\n");
 }
@@ -52,6 +53,20 @@ export function echo(): i32 {
 /** Answers with what is random: no two calls may give the same. */
 export function draw(): i32 {
   return edged.print(Math.random().toString() + " [" + edged.random(8).toString() + "\n");
+}
+
+let tallied = 0;
+
+/** Counts its messages: a class of actors, in whose instance variables stay. */
+export function tally(): i32 {
+  return edged.print((++tallied).toString());
+}
+
+function actors(): void {
+  const none = new Uint8Array(0), actor = edged.actor("tally", "probe");
+  expect(actor > 0 && edged.actor("tally", "probe") == actor && edged.actor("echo", "probe") == Code.Invalid, "actor");
+  const one = edged.get(edged.send(actor, "", none)), two = edged.get(edged.send(actor, "tally", none));
+  expect(one.ok && two.ok && I32.parseInt(two.text) == I32.parseInt(one.text) + 1, "messages: " + one.message + two.message);
 }
 
 function exchange(): void {

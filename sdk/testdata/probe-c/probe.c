@@ -104,6 +104,25 @@ EDGED_EXPORT(echo)
 	return edge_write(body, len) + edge_write(body, len);
 }
 
+/* tally counts its messages: a class of actors, in whose instance variables stay. */
+EDGED_EXPORT(tally)
+{
+	static int count;
+	return edge_printf("%d", ++count);
+}
+
+static int32_t actors(void)
+{
+	void *one = NULL, *two = NULL;
+	size_t len = 0;
+	int64_t actor = edge_actor("tally", "probe");
+	EXPECT(actor > 0 && edge_actor("tally", "probe") == actor && edge_actor("echo", "probe") == EDGE_INVALID);
+	EXPECT(edge_get(edge_send(actor, NULL, NULL, 0), -1, &one, &len) == EDGE_OK);
+	EXPECT(edge_get(edge_send(actor, "tally", NULL, 0), -1, &two, &len) == EDGE_OK);
+	EXPECT(atoi((char *)two) == atoi((char *)one) + 1);
+	return 0;
+}
+
 static int32_t calls(void)
 {
 	static char large[5000];
@@ -131,7 +150,7 @@ static int32_t calls(void)
 
 EDGED_EXPORT(probe)
 {
-	if (exchange() != 0 || store() != 0 || scan() != 0 || batch() != 0 || calls() != 0)
+	if (exchange() != 0 || store() != 0 || scan() != 0 || batch() != 0 || calls() != 0 || actors() != 0)
 		return 1;
 	return edge_puts("ok\n");
 }

@@ -46,6 +46,7 @@ func all() error {
 		{"lock", lock},
 		{"calls", calls},
 		{"objects", objects},
+		{"actors", actors},
 		{"log", logs},
 		{"random", random},
 		{"goroutines", goroutines},
@@ -214,6 +215,42 @@ func objects() error {
 	return errors.Join(err, err2, one.Cancel(), put.Drop(), expect(ready[0] && ready[1] && ready[2], "ready %v", ready),
 		expect(string(got) == "xx" && n == 4, "object %q, length %d", got, n), wants(failed, edged.ErrInternal, "object of fails"),
 		wants(gone, edged.ErrNotFound, "an object that is none"))
+}
+
+var tallied int
+
+// tally counts its messages: a class of actors, in whose instance variables stay.
+//
+//go:wasmexport tally
+func tally() int32 {
+	tallied++
+	return edged.Run(func() error {
+		_, err := fmt.Fprint(edged.Output(), tallied)
+		return err
+	})
+}
+
+func actors() error {
+	actor, err := edged.ActorOf("tally", "probe")
+	_, none := edged.ActorOf("echo", "probe")
+	if err := errors.Join(err, wants(none, edged.ErrInvalid, "an actor of echo")); err != nil {
+		return err
+	}
+	var counts [2]int
+	for i, function := range []string{"", "tally"} {
+		answer, err := actor.Send(function, nil)
+		if err != nil {
+			return err
+		}
+		text, err := answer.Get()
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Sscan(string(text), &counts[i]); err != nil {
+			return err
+		}
+	}
+	return expect(counts[1] == counts[0]+1, "the actor counted %d and %d", counts[0], counts[1])
 }
 
 func logs() error {

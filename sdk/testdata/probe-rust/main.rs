@@ -8,6 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::error::Error;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -32,6 +33,7 @@ pub extern "C" fn probe() -> i32 {
         scan()?;
         batch()?;
         calls()?;
+        actors()?;
         writeln!(edged::output(), "ok")?;
         Ok(())
     })
@@ -68,6 +70,28 @@ pub extern "C" fn draw() -> i32 {
         writeln!(edged::output(), "{} {bytes:?}", RandomState::new().build_hasher().finish())?;
         Ok(())
     })
+}
+
+static TALLIED: AtomicU32 = AtomicU32::new(0);
+
+/// Counts its messages: a class of actors, in whose instance statics stay.
+#[no_mangle]
+pub extern "C" fn tally() -> i32 {
+    edged::run(|| {
+        write!(edged::output(), "{}", TALLIED.fetch_add(1, Ordering::Relaxed) + 1)?;
+        Ok(())
+    })
+}
+
+fn actors() -> Outcome {
+    let actor = edged::actor("tally", "probe")?;
+    expect!(edged::actor("tally", "probe")? == actor && is(edged::actor("echo", "probe"), Kind::Invalid));
+    let mut counts = vec![];
+    for function in ["", "tally"] {
+        counts.push(String::from_utf8(actor.send(function, "")?.get()?)?.parse::<u32>()?);
+    }
+    expect!(counts[1] == counts[0] + 1);
+    Ok(())
 }
 
 fn exchange() -> Outcome {

@@ -62,6 +62,10 @@ type Host interface {
 	RCancel(object int64) int32
 	// RDrop gives an object up.
 	RDrop(object int64) int32
+	// ActorNew returns the number of the actor of a class and a key.
+	ActorNew(class, key string) int64
+	// ActorCall sends a message to an actor and returns the number of its answer.
+	ActorCall(actor int64, function string, input []byte) int64
 	// Random fills buf with fresh random bytes; 0 when it did.
 	Random(buf []byte) int32
 }

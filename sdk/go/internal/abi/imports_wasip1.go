@@ -83,6 +83,12 @@ func rcancel(object int64) int32
 //go:wasmimport edged rdrop
 func rdrop(object int64) int32
 
+//go:wasmimport edged actor_new
+func actorNew(class, key string) int64
+
+//go:wasmimport edged actor_call
+func actorCall(actor int64, function string, input *byte, n int32) int64
+
 //go:wasmimport wasi_snapshot_preview1 random_get
 func randomGet(buf *byte, n int32) int32
 
@@ -231,6 +237,15 @@ func RCancel(object int64) int32 { return rcancel(object) }
 
 // RDrop is [Host.RDrop].
 func RDrop(object int64) int32 { return rdrop(object) }
+
+// ActorNew is [Host.ActorNew].
+func ActorNew(class, key string) int64 { return actorNew(class, key) }
+
+// ActorCall is [Host.ActorCall].
+func ActorCall(actor int64, function string, input []byte) int64 {
+	p, n := first(input)
+	return actorCall(actor, function, p, n)
+}
 
 // Random is [Host.Random].
 func Random(buf []byte) int32 { return randomGet(first(buf)) }

@@ -116,6 +116,14 @@ func RCancel(object int64) int32 { return current.RCancel(object) }
 // RDrop is [Host.RDrop].
 func RDrop(object int64) int32 { return current.RDrop(object) }
 
+// ActorNew is [Host.ActorNew].
+func ActorNew(class, key string) int64 { return current.ActorNew(class, key) }
+
+// ActorCall is [Host.ActorCall].
+func ActorCall(actor int64, function string, input []byte) int64 {
+	return current.ActorCall(actor, function, input)
+}
+
 // Random is [Host.Random].
 func Random(buf []byte) int32 { return current.Random(buf) }
 
@@ -152,4 +160,6 @@ func (absent) RLen(int64) int32                          { return unsupported }
 func (absent) RWait([]int64, int32, int32, []byte) int32 { return unsupported }
 func (absent) RCancel(int64) int32                       { return unsupported }
 func (absent) RDrop(int64) int32                         { return unsupported }
+func (absent) ActorNew(string, string) int64             { return unsupported }
+func (absent) ActorCall(int64, string, []byte) int64     { return unsupported }
 func (absent) Random([]byte) int32                       { return unsupported }
