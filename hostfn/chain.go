@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // maxChained bounds the calls that one invocation of Faasm starts.
@@ -65,26 +66,62 @@ var errNoCalls = errors.New("no function can be started from here")
 // Parameters: the call's number. Result: what the function returned; 0 for a command that ended well; 1 for a call that failed,
 // of which the log tells the cause.
 func faasmAwait(e *Env, p []uint64) (Result, error) {
-	f := e.others()
-	if p[0] == 0 || p[0] > uint64(len(f.chained)) {
-		return 0, e.ended(fmt.Errorf("there is no call %d; %d have been started", p[0], len(f.chained)))
+	code, _, err := e.awaitChained(p[0], 0)
+	return code, err
+}
+
+// faasmAwaitOutput waits for a call, without the core, and gives its output, in memory that is added to the guest's for it: it is
+// not to be freed, and goes with the invocation.
+//
+// Parameters: the call's number; output, where the address of the output goes; length, where its length goes. Both are 0 when
+// there is none. Result: as __faasm_await_call. It ends the call when the memory cannot grow so far.
+func faasmAwaitOutput(e *Env, p []uint64) (Result, error) {
+	if _, err := e.bytes("output", p[1], 4); err != nil {
+		return 0, err
 	}
-	object := f.chained[p[0]-1]
-	if result := e.await(object, -1); result < 0 {
-		if err := e.over(); err != nil {
+	if _, err := e.bytes("length", p[2], 4); err != nil {
+		return 0, err
+	}
+	code, body, err := e.awaitChained(p[0], math.MaxInt32)
+	if err != nil {
+		return 0, err
+	}
+	at := uint32(0)
+	if len(body) > 0 {
+		if at, err = e.allot(body); err != nil {
 			return 0, err
 		}
-		return 0, e.ended(&CallError{result, string(e.calling.last)})
 	}
-	out, err := e.starter().Result(object, 0)
+	if err := e.put32("output", p[1], at); err != nil {
+		return 0, err
+	}
+	return code, e.put32("length", p[2], uint32(len(body)))
+}
+
+// awaitChained waits for a call and returns what its function returned, and its output when there are no more bytes than most.
+func (e *Env) awaitChained(id uint64, most int) (Result, []byte, error) {
+	f := e.others()
+	if id == 0 || id > uint64(len(f.chained)) {
+		return 0, nil, e.ended(fmt.Errorf("there is no call %d; %d have been started", id, len(f.chained)))
+	}
+	object := f.chained[id-1]
+	if result := e.await(object, -1); result < 0 {
+		if err := e.over(); err != nil {
+			return 0, nil, err
+		}
+		return 0, nil, e.ended(&CallError{result, string(e.calling.last)})
+	}
+	var out Outcome
+	var err error
+	e.away(func() { out, err = e.starter().Result(object, most) }) // a large one may be on the disk
 	switch {
 	case err != nil:
-		return 0, e.ended(err)
+		return 0, nil, e.ended(err)
 	case out.Err != nil:
-		e.logText(LevelWarn, fmt.Appendf(nil, "call %d failed: %v", p[0], out.Err))
-		return 1, nil //nolint:nilerr // the guest is told
+		e.logText(LevelWarn, fmt.Appendf(nil, "call %d failed: %v", id, out.Err))
+		return 1, nil, nil
 	case len(out.Values) == 4:
-		return Result(int32(binary.LittleEndian.Uint32(out.Values))), nil
+		return Result(int32(binary.LittleEndian.Uint32(out.Values))), out.Body, nil
 	}
-	return 0, nil
+	return 0, out.Body, nil
 }

@@ -20,6 +20,7 @@ func faasmFuncs() []native {
 		{"__faasm_chain_name", "iii i", faasmChainName},
 		{"__faasm_chain_ptr", "iii i", faasmChainPtr},
 		{"__faasm_await_call", "i i", faasmAwait},
+		{"__faasm_await_call_output", "iii i", faasmAwaitOutput},
 		{"__faasm_read_state", "iii i", faasmReadState},
 		{"__faasm_write_state", "iii", faasmWriteState},
 		{"__faasm_read_state_offset", "iiiii", faasmReadStateOffset},

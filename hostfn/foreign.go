@@ -17,7 +17,9 @@ type foreign struct {
 	resultID  uint32        // given out last
 	keptBytes int           // of all results
 	locks     map[heldLock]uint64
-	states    []heldState       // locks of Faasm's state that the guest holds
+	states    []heldState // locks of Faasm's state that the guest holds
+	arenaAt   uint64      // in memory that the host has added: where it is free
+	arenaEnd  uint64
 	chained   []int64           // calls of Faasm, by their number less one
 	tracked   map[uint32]uint32 // memory that a guest of Warrior lets go with calls: how much is where
 }
@@ -100,6 +102,25 @@ func (e *Env) text(arg string, ptr uint64) ([]byte, error) {
 	default:
 		return nil, e.ended(fmt.Errorf("%s: no NUL in the first %d bytes of a text", arg, maxText))
 	}
+}
+
+// allot copies data to memory of the guest's that nobody uses, which the host adds to it, and returns where it is. The guest's own
+// allocator does not know of it.
+func (e *Env) allot(data []byte) (uint32, error) {
+	const page, align = 1 << 16, 16
+	f, size := e.others(), (uint64(len(data))+align-1)&^(align-1)
+	if f.arenaEnd-f.arenaAt < size {
+		at := uint64(len(e.mem))
+		if !e.caller.Grow(uint32((size + page - 1) / page)) {
+			return 0, e.ended(fmt.Errorf("the guest's memory of %d bytes cannot grow by %d more: see limits.memory", at, size))
+		}
+		e.mem = e.caller.Memory()
+		f.arenaAt, f.arenaEnd = at, uint64(len(e.mem))
+	}
+	at := f.arenaAt
+	f.arenaAt += size
+	copy(e.mem[at:], data)
+	return uint32(at), nil
 }
 
 // Answer makes data the whole response of the running invocation, in place of what was the response before. An error means that

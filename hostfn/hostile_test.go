@@ -155,6 +155,8 @@ func TestPointersOutside(t *testing.T) {
 		{"ray.log_write", []any{end - 1, 2}, "ptr"},
 		{"env.__faasm_chain_name", []any{end - 1, 0, 0}, "name"},
 		{"env.__faasm_chain_ptr", []any{0, end - 1, 2}, "input"},
+		{"env.__faasm_await_call_output", []any{1, end - 3, 0}, "output"},
+		{"env.__faasm_await_call_output", []any{1, 0, end - 3}, "length"},
 		{"env.__faasm_read_input", []any{end - 1, 2}, "buffer"},
 		{"env.__faasm_write_output", []any{end - 1, 2}, "output"},
 		{"env.__faasm_read_state", []any{end - 1, 0, 0}, "key"},

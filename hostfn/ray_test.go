@@ -259,6 +259,23 @@ func TestFaasmChaining(t *testing.T) {
 	if texts := strings.Join(log.texts(), "|"); !strings.Contains(texts, "it broke") {
 		t.Errorf("log: %q", texts)
 	}
+	// Output comes in memory that is added for it, so the call needs the same caller before and after.
+	out, length := g.room(4), g.room(4)
+	c := wasmedge.NewCaller(g.mem, g.env)
+	for i, want := range []int{1 << 17, 1<<17 + 16} {
+		stack := []uint64{1, uint64(out), uint64(length)}
+		if err := g.funcs["env.__faasm_await_call_output"].Call(c, stack); err != nil || stack[0] != 0 {
+			t.Fatalf("output: %d, %v", stack[0], err)
+		}
+		g.mem = c.Memory()
+		wantEq(t, "where", g.u32(out), uint32(want))
+		wantEq(t, "length", g.u32(length), 5)
+		wantEq(t, "output", g.get(want, 5), "input")
+		wantEq(t, "memory after call "+string(rune('0'+i)), len(g.mem), 1<<17+1<<16)
+	}
+	wantEq(t, "output of a failure", g.foreign("env.__faasm_await_call_output", 2, out, length), 1)
+	wantEq(t, "where", g.u32(out), 0)
+	wantEq(t, "length", g.u32(length), 0)
 	calls.calls = nil
 	g.ends("env.__faasm_chain_name", []any{g.cstr("none"), in, n}, "no function none/main")
 	wantEq(t, "names tried", len(calls.calls), 2)

@@ -131,6 +131,16 @@ func testFuncs() []HostFunc {
 			stack[0] = uint64(len(b))
 			return nil
 		}},
+		{"test", "enlarge", FuncType{i32, i32}, func(c *Caller, stack []uint64) error {
+			before := len(c.Memory())
+			if !c.Grow(uint32(stack[0])) {
+				stack[0] = 0
+				return nil
+			}
+			c.Memory()[len(c.Memory())-1] = 7
+			stack[0] = uint64(before)
+			return nil
+		}},
 		{"test", "fail", FuncType{nil, i32}, func(*Caller, []uint64) error { return errTest }},
 		{"test", "panic", FuncType{nil, i32}, func(*Caller, []uint64) error {
 			var nothing *Trap
@@ -201,7 +211,7 @@ var misbehaveTypes = func() map[string]FuncType {
 	}
 	for _, name := range []string{
 		"fib", "recurse", "recurse_wide", "recurse_shadow", "recurse_host", "recurse_grow", "depth", "load", "store", "divide",
-		"divide_overflow", "grow", "exit_deep",
+		"divide_overflow", "grow", "enlarge", "exit_deep",
 	} {
 		types[name] = FuncType{i32, i32}
 	}
@@ -356,6 +366,23 @@ func TestGrowEndsAtTheMaximum(t *testing.T) {
 		}
 		if got, want := len(instance.Memory()), 16<<20; got != want || before >= want {
 			t.Errorf("memory is %d bytes after growing from %d, want the maximum %d", got, before, want)
+		}
+	})
+}
+
+// TestHostGrowsMemory: what a host function adds is the guest's like what it adds itself, up to the maximum.
+func TestHostGrowsMemory(t *testing.T) {
+	g := misbehave(t)
+	on(t, func(thread *Thread) {
+		instance, err := thread.Instantiate(g.Module)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer instance.Close()
+		pages := uint64(16<<20-len(instance.Memory())) >> 16
+		if got, err := g.callOn(thread, instance, "enlarge", 3); err != nil || got[0] != pages/3*3 {
+			t.Errorf("%v pages were added by threes, %v; want %d", got, err, pages/3*3)
 		}
 	})
 }

@@ -98,6 +98,12 @@ type preparer interface {
 	prepare(part []byte)
 }
 
+// grower makes the calling guest's memory larger.
+type grower interface {
+	// grow adds pages of 64 KiB and returns the whole memory; false when it cannot have so many.
+	grow(pages uint32) ([]byte, bool)
+}
+
 // NewCaller returns a caller over a linear memory and a per-call value. The engine makes its own; this is for tests of
 // host functions, which need no engine that way.
 func NewCaller(memory []byte, value any) *Caller {
@@ -129,4 +135,23 @@ func (c *Caller) Writable(part []byte) []byte {
 		c.preparer.prepare(part)
 	}
 	return part
+}
+
+// Grow makes the guest's memory larger by pages of 64 KiB, zeros, at its end, and reports whether it could: false above the
+// memory's maximum. It is as if the guest had grown it; an instance made from a template cannot be reset afterwards. What Memory
+// has returned before stays valid, without the new pages.
+func (c *Caller) Grow(pages uint32) bool {
+	if g, ok := c.preparer.(grower); ok {
+		memory, grown := g.grow(pages)
+		if grown {
+			c.memory = memory
+		}
+		return grown
+	}
+	const page, most = 1 << 16, 1 << 32
+	if c.memory == nil || uint64(len(c.memory))+uint64(pages)*page > most {
+		return false
+	}
+	c.memory = append(c.memory, make([]byte, uint64(pages)*page)...)
+	return true
 }

@@ -468,3 +468,12 @@ const char* edge_open(const preempt_ops* ops, const char* keeper_path) {
   }
   return edge_intrinsics_wrap(*symbol);
 }
+
+uint8_t* edge_thread_grow(edge_thread* thread, uint32_t pages, uint64_t* bytes) {
+  edge_instance* instance = thread->instance;
+  if (instance == NULL || instance->memory == NULL ||
+      !WasmEdge_ResultOK(WasmEdge_MemoryInstanceGrowPage(instance->memory, pages))) {
+    return NULL;
+  }
+  return edge_instance_memory(instance, bytes);
+}

@@ -71,6 +71,10 @@ void* edge_table_function(edge_instance* instance, const char* table, uint32_t l
                           uint32_t* parameters, uint32_t* results, const char** error);
 // edge_instance_memory returns the base of the linear memory and its size in bytes; NULL and 0 when it has none.
 uint8_t* edge_instance_memory(edge_instance* instance, uint64_t* bytes);
+
+// edge_thread_grow makes the memory of the guest that the thread runs larger, during a host call. It returns the base and the size
+// in bytes, NULL when it cannot be so large.
+uint8_t* edge_thread_grow(edge_thread* thread, uint32_t pages, uint64_t* bytes);
 // edge_instance_global_get and _set read and write an exported global of type i32, i64, f32 or f64, as bits; -1 when there
 // is none, or it cannot be written.
 int edge_instance_global_get(edge_instance* instance, const char* name, uint32_t length, uint64_t* value);

@@ -126,6 +126,17 @@ func (t *Thread) prepare(part []byte) {
 	C.edge_thread_writable(t.c, unsafe.Pointer(&part[0]), C.uint64_t(len(part)))
 }
 
+// grow implements grower.
+func (t *Thread) grow(pages uint32) ([]byte, bool) {
+	var bytes C.uint64_t
+	base := C.edge_thread_grow(t.c, C.uint32_t(pages), &bytes)
+	if base == nil {
+		return nil, false
+	}
+	// SAFETY: base points at `bytes` accessible bytes of the calling guest's memory, which neither moves nor shrinks.
+	return unsafe.Slice((*byte)(unsafe.Pointer(base)), int(bytes)), true
+}
+
 // windows returns how many parts of the instance's cold memory have been opened since its last reset; -1 when it has no guard.
 func (i *Instance) windows() int { return int(C.edge_memory_windows(i.c)) }
 

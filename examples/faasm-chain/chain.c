@@ -23,6 +23,8 @@ static int count_words(void) {
     words += text[i] != ' ' && (i == 0 || text[i - 1] == ' ');
   }
   faasm_append_state("counts", &words, sizeof words);
+  char output[16];
+  faasm_write_output(output, snprintf(output, sizeof output, "%d", words));
   return 0;
 }
 
@@ -47,8 +49,16 @@ int main(void) {
     calls[i] = faasm_chain_ptr(count_words, text + from, to - from);
     from = to;
   }
+  int outputs = 0;
   for (int i = 0; i < PARTS; i++) {
-    int code = faasm_await_call(calls[i]);
+    char* output;
+    int output_len;
+    int code = i == 0 ? faasm_await_call(calls[i]) : 0;  // both ways to wait, one after the other
+    code = code != 0 ? code : faasm_await_call_output(calls[i], &output, &output_len);
+    for (int at = 0, number = 0; code == 0 && at < output_len; at++) {
+      number = 10 * number + output[at] - '0';
+      outputs += at == output_len - 1 ? number : 0;
+    }
     if (code != 0) {
       char answer[64];
       snprintf(answer, sizeof answer, "part %d returned %d\n", i, code);
@@ -60,6 +70,9 @@ int main(void) {
   faasm_read_appended_state("counts", counts, sizeof counts, PARTS);
   for (int i = 0; i < PARTS; i++) {
     sum += counts[i];
+  }
+  if (sum != outputs) {
+    return 1;
   }
   char answer[64];
   snprintf(answer, sizeof answer, "%d words\n", sum);

@@ -11,6 +11,7 @@ IMPORT("panic") int32_t host_panic(void);
 IMPORT("exit") void host_exit(int32_t code);
 IMPORT("mixed") double host_mixed(int32_t a, int64_t b, float c, double d);
 IMPORT("block") int32_t host_block(void);
+IMPORT("enlarge") uint32_t host_enlarge(int32_t pages);
 
 static volatile int32_t counter;
 
@@ -86,4 +87,23 @@ EXPORT("exit") void exit_with(int32_t code) { host_exit(code); }
 EXPORT("exit_deep") int32_t exit_deep(int32_t n) {
   if (n == 0) host_exit(3);
   return exit_deep(n - 1) + 1;
+}
+
+// Has the host add memory until it cannot, looks at the byte that the host has written at its end, and writes all of it itself.
+EXPORT("enlarge") int32_t enlarge(int32_t pages) {
+  int32_t grown = 0;
+  for (;;) {
+    uint32_t before = (uint32_t)__builtin_wasm_memory_size(0) << 16;
+    uint32_t at = host_enlarge(pages);
+    if (at == 0) return grown;
+    if (at != before) return -1;
+    volatile uint8_t* added = (volatile uint8_t*)at;
+    uint32_t size = (uint32_t)pages << 16;
+    if (((uint32_t)__builtin_wasm_memory_size(0) << 16) != at + size || added[0] != 0 || added[size - 1] != 7) return -2;
+    for (uint32_t i = 0; i < size; i++) added[i] = (uint8_t)i;
+    for (uint32_t i = 0; i < size; i++) {
+      if (added[i] != (uint8_t)i) return -3;
+    }
+    grown += pages;
+  }
 }

@@ -236,7 +236,7 @@ func (c *converter) keys(at string, f *function, out *manifest.Function) {
 	for _, pattern := range c.patterns(at, f) {
 		where := at + ".kvs." + pattern
 		for i, word := range f.KVs[pattern] {
-			access := manifest.Access("")
+			var access manifest.Access
 			switch word {
 			case "set", "write":
 				access = manifest.AccessSet

@@ -37,7 +37,8 @@ func TestConvert(t *testing.T) {
       wordcount_{}: [set, trigger_by_new, trigger_by_write]
     sync: async
     affinity: {tags: [worker], nodes: "*"}
-`, "word_count", map[invoke.FunctionName]manifest.Function{
+`, "word_count",
+			map[invoke.FunctionName]manifest.Function{
 				"split_file": {
 					Entry: "split_file", HTTP: manifest.HTTP{Methods: []string{"POST"}},
 					KVs: map[string][]manifest.Access{"*": {get}, "wordcount_slice_{}": {set}},
@@ -59,7 +60,8 @@ func TestConvert(t *testing.T) {
     http.post: {call: direct}
   StockMngFacade.query:
     rpc:
-`, "stock-mng", map[invoke.FunctionName]manifest.Function{
+`, "stock-mng",
+			map[invoke.FunctionName]manifest.Function{
 				"createuser": {
 					Entry: "createUser", HTTP: manifest.HTTP{Methods: []string{"GET", "POST"}, Path: "/stock-mng/createUser"},
 				},
@@ -82,7 +84,8 @@ func TestConvert(t *testing.T) {
       kv_set: 0
     kvs:
       chain_count: [set,get,delete]
-      a_first: [set]`, "longchain", map[invoke.FunctionName]manifest.Function{
+      a_first: [set]`, "longchain",
+			map[invoke.FunctionName]manifest.Function{
 				"chain_begin": {
 					Entry: "chain_begin", HTTP: manifest.HTTP{Methods: []string{"GET"}},
 					KVs: map[string][]manifest.Access{"*": {get}, "chain_count": {set}, "z_last": {get}},
@@ -116,7 +119,8 @@ func TestConvert(t *testing.T) {
     - http_text: null
     event:
     - http_fn: null
-`, "longchain", map[invoke.FunctionName]manifest.Function{
+`, "longchain",
+			map[invoke.FunctionName]manifest.Function{
 				"split_file": {Entry: "split_file", KVs: map[string][]manifest.Access{"*": {get}, "slice_{}": {set}}},
 				"handle": {
 					Entry: "handle", HTTP: manifest.HTTP{Methods: []string{"POST"}},
