@@ -186,8 +186,11 @@ func TestDeadEvents(t *testing.T) {
 	}
 	eventually(t, "the event is given up", func() error {
 		var list []json.RawMessage
-		if err := json.Unmarshal([]byte(d.must(t, "trigger", "dead", "ls", "--json")), &list); err != nil || len(list) != 1 {
-			return fmt.Errorf("%d events, %v", len(list), err)
+		if err := json.Unmarshal([]byte(d.must(t, "trigger", "dead", "ls", "--json")), &list); err != nil {
+			return err
+		}
+		if len(list) != 1 {
+			return fmt.Errorf("%d events", len(list))
 		}
 		return json.Unmarshal(list[0], &event)
 	})
