@@ -75,7 +75,57 @@ func TestPeriod(t *testing.T) {
 	if got := d.must(t, "inspect", "clock", "--json"); !strings.Contains(got, `"cron"`) {
 		t.Errorf("inspect does not tell of the timer: %s", got)
 	}
+	var list []struct {
+		Kind, On string
+		Next     time.Time
+		Timer    struct{ Runs, Failed uint64 }
+	}
+	if err := json.Unmarshal([]byte(d.must(t, "trigger", "ls", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Kind != "cron" || list[0].On != "every 100ms" || list[0].Next.IsZero() || list[0].Timer.Runs == 0 || list[0].Timer.Failed != 0 {
+		t.Errorf("trigger ls: %+v", list)
+	}
+	if got := d.must(t, "trigger", "ls"); !strings.Contains(got, "TIMER") || !strings.Contains(got, "clock/tick") {
+		t.Errorf("trigger ls:\n%s", got)
+	}
 	d.must(t, "rm", "clock")
+	if got := d.must(t, "trigger", "ls"); strings.Contains(got, "clock/tick") {
+		t.Errorf("trigger ls after rm:\n%s", got)
+	}
+}
+
+// TestSlowTimer has a timer come due while its function runs: it is never started a second time beside itself, and what was skipped is
+// counted.
+func TestSlowTimer(t *testing.T) {
+	d := sharedDaemon(t)
+	module := testutil.BuildCFile(t, filepath.Join("testdata", "timer.c"), append(testutil.Reactor(), "-I", filepath.Join("..", "sdk", "c"))...)
+	d.must(t, "deploy", app(t, "slow", module, "limits: {timeout: 20s}", "functions:", "  slow: {on: [{every: 20ms}]}",
+		"  broken: {on: [{every: 50ms}]}"))
+	eventually(t, "the timer is skipped while it runs, and the other fails", func() error {
+		var list []struct {
+			Function string
+			InFlight int `json:"in_flight"`
+			Timer    struct {
+				Runs, Failed, Skipped uint64
+				Error                 string
+			}
+		}
+		if err := json.Unmarshal([]byte(d.must(t, "trigger", "ls", "--json")), &list); err != nil {
+			return err
+		}
+		if len(list) != 2 {
+			return fmt.Errorf("triggers %+v", list)
+		}
+		broken, slow := list[0].Timer, list[1].Timer
+		if slow.Runs < 2 || slow.Skipped < 3 || broken.Failed < 2 || broken.Failed != broken.Runs || !strings.Contains(broken.Error, "as it must") {
+			return fmt.Errorf("triggers %+v", list)
+		}
+		return nil
+	})
+	if got := d.must(t, "kv", "ls", "slow"); strings.Contains(got, "beside") {
+		t.Errorf("two runs were beside each other:\n%s", got)
+	}
 }
 
 // TestMissedSchedule has a daemon find that it was off for an hour, and be killed and started again after that.

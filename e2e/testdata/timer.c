@@ -19,4 +19,12 @@ EDGED_EXPORT(tick) {
   return err < 0 ? edge_fail("kv") : 0;
 }
 
+// Computes for a while, and notes it when another run does so at the same time.
+EDGED_EXPORT(slow) {
+  if (edged_kv_cas("inside", 6, "", -1, "1", 1) < 0) edged_kv_set("beside", 6, "1", 1);
+  volatile uint64_t n = 0;
+  while (n < 60000000) n++;
+  return edge_kv_delete("inside") < 0;
+}
+
 EDGED_EXPORT(broken) { return edge_fail("as it must"); }

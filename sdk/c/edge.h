@@ -197,10 +197,8 @@ EDGED_IMPORT(rcancel) int32_t edged_rcancel(int64_t object);
 EDGED_IMPORT(rdrop) int32_t edged_rdrop(int64_t object);
 
 /* The number of the actor of a class (a function with `actor: true` in the manifest) and a key, above zero and always the same;
-   it is made for its first message. EDGE_INVALID when fn is no class or the key has not 1 to 512 bytes. An actor has an
-   instance of its own, in which global variables stay. A module that exports edged_save and edged_load (no parameters, no
-   result) has what edged_save writes as its output kept after every message, and read by edged_load as its input in a new
-   instance. */
+   it is made for its first message. EDGE_INVALID when fn is no class or the key has not 1 to 512 bytes. Global variables of
+   its instance stay; the exports edged_save and edged_load keep them over restarts, see docs/ABI.md. */
 EDGED_IMPORT(actor_new) int64_t edged_actor_new(const char *fn, size_t fn_len, const char *key, size_t key_len);
 
 /* Sends a message to an actor: runs fn of this app, or its class when fn_len is 0, in the actor's instance, after the messages
@@ -717,12 +715,8 @@ static inline void edge_batch_end(struct edge_batch *batch)
 /* What edged_result_read has from offset have on, appended to buf, which has room for total bytes and a NUL. */
 static inline size_t edge_result_rest(char *buf, size_t have, size_t total)
 {
-	while (have < total) {
-		int32_t n = edged_result_read(have, buf + have, total - have);
-		if (n <= 0)
-			break;
+	for (int32_t n; have < total && (n = edged_result_read(have, buf + have, total - have)) > 0;)
 		have += (size_t)n;
-	}
 	buf[have] = '\0';
 	return have;
 }
@@ -735,19 +729,15 @@ static inline int32_t edge_result_take(int32_t n, const char *small, size_t cap,
 	char *buf = (char *)malloc((size_t)n + 1);
 	if (buf == NULL)
 		return EDGE_TOO_LARGE;
-	size_t have = 0;
-	if ((size_t)n <= cap) {
-		memcpy(buf, small, (size_t)n);
-		have = (size_t)n;
-	}
-	have = edge_result_rest(buf, have, (size_t)n);
-	if (have < (size_t)n) { /* dropped meanwhile */
+	size_t have = (size_t)n <= cap ? (size_t)n : 0;
+	memcpy(buf, small, have);
+	if (edge_result_rest(buf, have, (size_t)n) < (size_t)n) { /* dropped meanwhile */
 		free(buf);
 		return EDGE_NOT_FOUND;
 	}
 	*result = buf;
 	if (len != NULL)
-		*len = have;
+		*len = (size_t)n;
 	return EDGE_OK;
 }
 
@@ -756,16 +746,14 @@ static inline int32_t edge_result_take(int32_t n, const char *small, size_t cap,
 static inline int32_t edge_call(const char *fn, const void *input, size_t input_len, void **result, size_t *len)
 {
 	char small[1024];
-	int32_t n = edged_call(fn, strlen(fn), input, input_len, small, sizeof small);
-	return edge_result_take(n, small, sizeof small, result, len);
+	return edge_result_take(edged_call(fn, strlen(fn), input, input_len, small, sizeof small), small, sizeof small, result, len);
 }
 
 /* Waits for an object, timeout_ms as for edged_rget, and reads it as edge_call does. */
 static inline int32_t edge_get(int64_t object, int32_t timeout_ms, void **result, size_t *len)
 {
 	char small[1024];
-	int32_t n = edged_rget(object, small, sizeof small, timeout_ms);
-	return edge_result_take(n, small, sizeof small, result, len);
+	return edge_result_take(edged_rget(object, small, sizeof small, timeout_ms), small, sizeof small, result, len);
 }
 
 /* The text of the error that the last of edge_call and edge_get failed with, the caller's to free; "" when there is none,
@@ -779,11 +767,8 @@ static inline char *edge_call_error(void)
 	return text;
 }
 
-/* Starts a call without waiting for it: the number of its result, or an error. */
-static inline int64_t edge_start(const char *fn, const void *input, size_t input_len)
-{
-	return edged_rcall(fn, strlen(fn), input, input_len);
-}
+/* Starts a call, see edged_rcall. */
+static inline int64_t edge_start(const char *fn, const void *in, size_t len) { return edged_rcall(fn, strlen(fn), in, len); }
 
 /* The actor of a class and a key, see edged_actor_new, and a message to it; fn NULL or "" is the class itself. */
 static inline int64_t edge_actor(const char *class_name, const char *key)
@@ -804,9 +789,7 @@ static inline int32_t edge_wait_all(const int64_t *objects, size_t n, int32_t ti
 		return EDGE_TOO_LARGE;
 	int32_t there = edged_rwait(objects, n, n, timeout_ms, ready);
 	free(ready);
-	if (there < 0)
-		return there;
-	return (size_t)there == n ? EDGE_OK : EDGE_TIMEOUT;
+	return there < 0 ? there : (size_t)there == n ? EDGE_OK : EDGE_TIMEOUT;
 }
 
 #ifdef __cplusplus

@@ -38,6 +38,18 @@ type TriggerSummary struct {
 	Lag      time.Duration       `json:"lag_ns"`    // since the change of the oldest event in memory
 	Dead     int64               `json:"dead"`      // events that were given up and are kept
 	Next     time.Time           `json:"next,omitzero"`
+	Timer    *TimerSummary       `json:"timer,omitempty"` // nil for what is no timer
+}
+
+// TimerSummary is what a timer did since the daemon started.
+type TimerSummary struct {
+	Last    time.Time `json:"last,omitzero"`    // when its last run began
+	Policy  string    `json:"policy,omitempty"` // for missed moments; empty for a period
+	Runs    uint64    `json:"runs"`             // that have ended, failed ones included
+	Failed  uint64    `json:"failed"`
+	Skipped uint64    `json:"skipped"`         // moments at which the run before had not ended
+	Missed  uint64    `json:"missed"`          // moments without a run: the machine was off, asleep, or its clock was put forward
+	Error   string    `json:"error,omitempty"` // of the last run
 }
 
 // DeadEvent is an event that was given up.

@@ -89,7 +89,30 @@ func (p *program) triggerList(c *cli.Context) error {
 			strconv.Itoa(one.InFlight), orDash(lag), strconv.FormatInt(one.Dead, 10))
 	}
 	t.write(p.Stdout, p.outStyle())
+	p.printTimers(list)
 	return nil
+}
+
+// printTimers writes what timers did and do next; nothing when there are none.
+func (p *program) printTimers(list []admin.TriggerSummary) {
+	t := table{head: []string{"TIMER", "NEXT", "LAST", "RUNS", "FAILED", "SKIPPED", "MISSED", ""}}
+	moment := func(at time.Time) string {
+		if at.IsZero() {
+			return "-"
+		}
+		return at.Local().Format(time.RFC3339)
+	}
+	for _, one := range list {
+		if timer := one.Timer; timer != nil {
+			t.row(string(one.App)+"/"+string(one.Function), moment(one.Next), moment(timer.Last), strconv.FormatUint(timer.Runs, 10),
+				strconv.FormatUint(timer.Failed, 10), strconv.FormatUint(timer.Skipped, 10), strconv.FormatUint(timer.Missed, 10),
+				p.safe(timer.Error, p.StdoutTerminal))
+		}
+	}
+	if len(t.rows) > 0 {
+		p.printf("\n")
+		t.write(p.Stdout, p.outStyle())
+	}
 }
 
 // allDead reads all pages.

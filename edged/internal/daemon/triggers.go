@@ -33,6 +33,12 @@ func (d *Daemon) Triggers(context.Context) ([]admin.TriggerSummary, error) {
 	}
 	for _, st := range d.timers.List() {
 		one := admin.TriggerSummary{App: st.ID.App, Function: st.ID.Function, Kind: "cron", On: st.Text, Pending: int64(st.Waiting), Next: st.Next}
+		one.Timer = &admin.TimerSummary{
+			Last: st.Last, Runs: st.Runs, Failed: st.Failed, Skipped: st.Skipped, Missed: st.Missed, Error: st.Error,
+		}
+		if st.Schedule != nil {
+			one.Timer.Policy = string(st.Timer.Missed)
+		}
 		if st.Running {
 			one.InFlight = 1
 		}
