@@ -18,6 +18,7 @@ type object struct {
 
 	done    bool
 	awaited bool // its caller waits for it and drops it then
+	unsent  bool // and has not begun to
 	counted bool // in app.running
 	input   int64
 	graph   *invoke.Graph

@@ -70,7 +70,7 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 		return 0, refuse(hostfn.Limit, "functions call each other more than %d deep, the last of them %s: look for a cycle",
 			invoke.MaxDepth, strings.Join(s.cause.Trail, " -> "))
 	}
-	o := &object{mailbox: to, awaited: call.Awaited, graph: s.cause.Graph, steps: fn.Then}
+	o := &object{mailbox: to, awaited: call.Awaited, unsent: call.Awaited && to == nil, graph: s.cause.Graph, steps: fn.Then}
 	o.inv = c.invocation(fn, call.Input, s.cause, s.inv.Deadline)
 	c.belong(o.inv, o)
 	if call.Entry != nil {
@@ -82,10 +82,11 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 	if err := s.enlist(o, len(call.Input)); err != nil {
 		return 0, err
 	}
-	if to == nil {
-		c.start(o)
-	} else {
+	switch {
+	case to != nil:
 		c.send(o)
+	case !call.Awaited: // else Wait submits it, when the core is free for it
+		c.start(o)
 	}
 	return o.id, nil
 }
@@ -303,11 +304,12 @@ func (s *session) Wait(ctx context.Context, ids []int64, want int, timeout time.
 		return 0, err
 	}
 	start := c.begin(s, objects, want-there)
-	c.mu.Unlock()
-	if start != nil {
-		c.submit(start)
+	if objects[0].unsent { // an awaited one, which waits for nothing but the core
+		objects[0].unsent = false
+		start = append(start, objects[0])
 	}
-	err := s.waiter.wait(ctx, timeout)
+	c.mu.Unlock()
+	err := c.pause(ctx, &s.waiter, timeout, start)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(s, objects)

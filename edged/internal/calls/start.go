@@ -15,7 +15,6 @@ func (c *Calls) start(o *object) {
 	c.mu.Lock()
 	a := o.app
 	switch {
-	case o.awaited:
 	case a.running >= c.window(a) || a.backlog.len() > 0:
 		a.backlog.push(o)
 		c.mu.Unlock()

@@ -14,6 +14,8 @@ type waiter struct {
 	left  int       // objects that are still to come
 	on    []*object // what it waits for; nil when it does not wait
 	there chan struct{}
+	bed   hostfn.Napper // where it naps; nil when it waits for there
+	nap   uint64
 }
 
 // errTime ends a wait whose time is over.
@@ -21,8 +23,52 @@ var errTime = errors.New("the time to wait is over")
 
 // arrived counts one object in.
 func (w *waiter) arrived() {
-	if w.left--; w.left == 0 {
-		w.there <- struct{}{} // there is room: it is taken before the next wait begins
+	if w.left--; w.left != 0 {
+		return
+	}
+	if w.bed != nil {
+		w.bed.Rouse(w.nap)
+		return
+	}
+	w.there <- struct{}{} // there is room: it is taken before the next wait begins
+}
+
+// pause waits without the core, and submits before that what may begin then. The error is why it ended early, errTime for its time.
+func (c *Calls) pause(ctx context.Context, w *waiter, timeout time.Duration, start []*object) error {
+	_ = ctx.Done() // the core is left
+	bed, ok := ctx.(hostfn.Napper)
+	nap := uint64(0)
+	if ok {
+		nap = bed.Nap()
+	}
+	if nap == 0 {
+		c.submitAll(start)
+		return w.wait(ctx, timeout)
+	}
+	c.mu.Lock()
+	w.bed, w.nap = bed, nap
+	came := w.left <= 0
+	c.mu.Unlock()
+	if came {
+		bed.Rouse(nap)
+	}
+	if timeout > 0 {
+		timer := time.AfterFunc(timeout, func() { bed.Rouse(nap) })
+		defer timer.Stop()
+	}
+	stop := context.AfterFunc(ctx, func() { bed.Rouse(nap) })
+	defer stop()
+	c.submitAll(start)
+	bed.Sleep(nap)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return errTime // if it did not come: who asks looks
+}
+
+func (c *Calls) submitAll(list []*object) {
+	for _, o := range list {
+		c.submit(o)
 	}
 }
 
@@ -44,9 +90,9 @@ func (w *waiter) wait(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// begin notes that an invocation waits, and returns a call that may take its place at the scheduler; nil when there is none.
+// begin notes that an invocation waits, and returns the call that may take its place at the scheduler, if there is one.
 // Called with mu held.
-func (c *Calls) begin(s *session, objects []*object, left int) *object {
+func (c *Calls) begin(s *session, objects []*object, left int) []*object {
 	w := &s.waiter
 	w.left, w.on = left, objects
 	for _, o := range objects {
@@ -63,7 +109,10 @@ func (c *Calls) begin(s *session, objects []*object, left int) *object {
 		return nil
 	}
 	c.uncount(s.self)
-	return c.next(s.self.app)
+	if next := c.next(s.self.app); next != nil {
+		return []*object{next}
+	}
+	return nil
 }
 
 // end is the end of what begin has begun. Called with mu held.
@@ -74,7 +123,7 @@ func (c *Calls) end(s *session, objects []*object) {
 			o.waiters = slices.DeleteFunc(o.waiters, func(other *waiter) bool { return other == w })
 		}
 	}
-	w.left, w.on = 0, nil
+	w.left, w.on, w.bed = 0, nil, nil
 	select {
 	case <-w.there: // it came at the same moment as the end of the time
 	default:

@@ -34,7 +34,11 @@ type worker struct {
 	role   role
 	task   *task // bound to it
 	shell  *Scheduler
-	loop   atomic.Pointer[Loop] // that it attends to; nil when it does not
+
+	naps    uint64               // guarded by Scheduler.mu: number of the last nap
+	napping bool                 // guarded by Scheduler.mu: it has not been ended
+	asleep  bool                 // guarded by Scheduler.mu: in Sleep, to be woken
+	loop    atomic.Pointer[Loop] // that it attends to; nil when it does not
 	// summoned makes it leave that loop.
 	summoned atomic.Bool
 

@@ -11,6 +11,34 @@ import (
 // TestCalleesOfWaitingCallers has more callers than threads, each of which starts a callee and waits for it without its core.
 // Callers are kept back while their app holds its share of the threads; callees begin all the same, also when the queue is full.
 func TestCalleesOfWaitingCallers(t *testing.T) {
+	for name, wait := range map[string]func(r *fakeRunner, core Core, over chan struct{}, rouse *atomic.Pointer[func()]){
+		"woken, then back": func(r *fakeRunner, core Core, over chan struct{}, _ *atomic.Pointer[func()]) {
+			r.leave(core)
+			<-over
+			r.back(core)
+		},
+		"napping": func(r *fakeRunner, core Core, over chan struct{}, rouse *atomic.Pointer[func()]) {
+			r.leave(core)
+			w := core.(*worker) //nolint:forcetypeassert // there is no other
+			nap := w.Nap()
+			f := func() { w.Rouse(nap) }
+			rouse.Store(&f)
+			select {
+			case <-over:
+				f()
+			default:
+			}
+			w.Sleep(nap)
+			r.enter()
+			f() // too late: it does nothing
+		},
+	} {
+		t.Run(name, func(t *testing.T) { calleesOfCallers(t, wait) })
+	}
+}
+
+func calleesOfCallers(t *testing.T, wait func(*fakeRunner, Core, chan struct{}, *atomic.Pointer[func()])) {
+	t.Helper()
 	const callers = 50
 	var s *Scheduler
 	var callees atomic.Int64
@@ -21,14 +49,18 @@ func TestCalleesOfWaitingCallers(t *testing.T) {
 			return invoke.Result{}
 		}
 		over := make(chan struct{})
-		callee := invocation(1000+inv.ID, j, func(*invoke.Invocation, invoke.Result) { close(over) })
+		var rouse atomic.Pointer[func()]
+		callee := invocation(1000+inv.ID, j, func(*invoke.Invocation, invoke.Result) {
+			close(over)
+			if f := rouse.Load(); f != nil {
+				(*f)()
+			}
+		})
 		callee.Source = invoke.SourceCall
 		if err := s.Submit(callee); err != nil {
 			return invoke.Result{Err: err}
 		}
-		r.leave(core)
-		<-over
-		r.back(core)
+		wait(r, core, over, &rouse)
 		return invoke.Result{}
 	}
 	s = start(t, Options{Cores: 1, MaxThreads: 4, Queue: callers}, run)
