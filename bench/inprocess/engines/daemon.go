@@ -16,6 +16,7 @@ type body struct{ bytes []byte }
 
 func (*body) Meta(string) (string, bool)            { return "", false }
 func (*body) Headers(func(name, value string) bool) {}
+func (*body) Origin() any                           { return nil }
 func (b *body) Body() []byte                        { return b.bytes }
 
 var _ hostfn.Request = (*body)(nil)
