@@ -112,7 +112,7 @@ func (s *spelled) typeOf(found []string) string {
 	if len(found) > 4 && result == "" {
 		result = found[4]
 	}
-	params := ""
+	var params strings.Builder
 	if text := strings.TrimSpace(found[3]); text != "" && text != "void" {
 		list := strings.Split(strings.TrimSuffix(text, ","), ",")
 		for i, parameter := range list {
@@ -123,10 +123,10 @@ func (s *spelled) typeOf(found []string) string {
 					parameter += " " + fields[1]
 				}
 			}
-			params += s.parameter(parameter)
+			params.WriteString(s.parameter(parameter))
 		}
 	}
-	return params + ">" + s.result(result)
+	return params.String() + ">" + s.result(result)
 }
 
 func kinds(types []wasmedge.ValType) string {
@@ -137,7 +137,7 @@ func kinds(types []wasmedge.ValType) string {
 			text.WriteByte('i')
 		case wasmedge.I64:
 			text.WriteByte('I')
-		default:
+		case wasmedge.F32, wasmedge.F64:
 			text.WriteByte('?')
 		}
 	}
