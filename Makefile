@@ -58,8 +58,8 @@ engine: # the library that edged links against
 
 toolchain: # compilers for WebAssembly, for tests with C, Rust and AssemblyScript guests
 	@scripts/install-guest-toolchain.sh
-	@scripts/install-rust.sh
-	@scripts/install-assemblyscript.sh
+	-@scripts/install-rust.sh
+	-@scripts/install-assemblyscript.sh
 
 clean: ## remove what was built and cached; data/ stays
 	rm -rf bin .cache coverage.out

@@ -6,15 +6,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"edged.dev/edge/internal/testutil"
 )
 
 // asc puts this checkout's AssemblyScript compiler into a build command. The test is skipped where there is none.
 func asc(t *testing.T, command []string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "../scripts/install-assemblyscript.sh", "--print").Output()
-	if err != nil {
-		t.Skip("the AssemblyScript compiler is not installed; run scripts/install-assemblyscript.sh")
-	}
+	var out []byte
+	testutil.Require(t, "the AssemblyScript compiler (scripts/install-assemblyscript.sh)", func() (err error) {
+		out, err = exec.CommandContext(t.Context(), "../scripts/install-assemblyscript.sh", "--print").Output()
+		return err
+	})
 	compiler, err := filepath.Abs(strings.TrimSpace(string(out)))
 	if err != nil {
 		t.Fatal(err)

@@ -7,17 +7,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"edged.dev/edge/internal/testutil"
 )
 
 // rustc puts this machine's compiler and its name of the target into a build command, which says rustc and wasm32-wasip1. The
 // test is skipped where there is none.
 func rustc(t *testing.T, command []string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "../scripts/install-rust.sh", "--print").Output()
-	compiler, target, found := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if err != nil || !found {
-		t.Skip("no rustc has the library for wasm32-wasi; run scripts/install-rust.sh")
-	}
+	var compiler, target string
+	testutil.Require(t, "a rustc with its library for wasm32-wasi (scripts/install-rust.sh)", func() error {
+		out, err := exec.CommandContext(t.Context(), "../scripts/install-rust.sh", "--print").Output()
+		compiler, target, _ = strings.Cut(strings.TrimSpace(string(out)), " ")
+		return err
+	})
 	for i, word := range command {
 		switch word {
 		case "rustc":

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"edged.dev/edge/edged/internal/manifest"
+	"edged.dev/edge/internal/testutil"
 	"edged.dev/edge/sdk"
 )
 
@@ -79,18 +80,19 @@ func TestBuildC(t *testing.T) {
 
 // TestBuildRust builds with rustc, where one has the library for WASI.
 func TestBuildRust(t *testing.T) {
-	if err := exec.CommandContext(t.Context(), "../../../scripts/install-rust.sh", "--check").Run(); err != nil {
-		t.Skipf("needs a rustc with its library for wasm32-wasi; run scripts/install-rust.sh: %v", err)
-	}
+	testutil.Require(t, "a rustc with its library for wasm32-wasi (scripts/install-rust.sh)", func() error {
+		return exec.CommandContext(t.Context(), "../../../scripts/install-rust.sh", "--check").Run()
+	})
 	checkBuild(t, newProject(t, "rust"))
 }
 
 // TestBuildAssemblyScript builds with asc, where it is installed.
 func TestBuildAssemblyScript(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "../../../scripts/install-assemblyscript.sh", "--print").Output()
-	if err != nil {
-		t.Skipf("needs the AssemblyScript compiler; run scripts/install-assemblyscript.sh: %v", err)
-	}
+	var out []byte
+	testutil.Require(t, "the AssemblyScript compiler (scripts/install-assemblyscript.sh)", func() (err error) {
+		out, err = exec.CommandContext(t.Context(), "../../../scripts/install-assemblyscript.sh", "--print").Output()
+		return err
+	})
 	bin, err := filepath.Abs(filepath.Dir(strings.TrimSpace(string(out))))
 	if err != nil {
 		t.Fatal(err)

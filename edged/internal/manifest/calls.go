@@ -75,6 +75,8 @@ func (c *checker) actor(m *Manifest, name invoke.FunctionName, at string) {
 	c.require(!m.Reuse, at, "the instances of an actor are its own: reuse is for functions that share them", "leave reuse out")
 	c.require(function.Entry != CommandEntry, at, "a command is no actor: _start runs a program from its beginning to its end", "export functions from a reactor")
 	c.require(len(function.Then) == 0, at, "what an actor answers is the answer: nothing follows on it", "leave then out")
+	c.require(len(function.On) == 0, at, "an actor works on messages: neither a timer nor a change of a key is one",
+		"leave on out, and have another function send the message")
 }
 
 // then checks what follows on one function.

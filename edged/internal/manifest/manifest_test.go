@@ -217,6 +217,7 @@ func TestParseProblems(t *testing.T) {
 		{"policy", head + "functions: {f: {on: [{cron: '@daily', missed: al}]}}\n", `did you mean "all"?`},
 		{"short period", head + "functions: {f: {on: [{every: 1ms}]}}\n", "functions.f.on[0].every: a period of 1ms"},
 		{"many triggers", head + "functions: {f: {on: [" + strings.Repeat("{every: 1s},", 65) + "]}}\n", "functions.f.on: 65 triggers are too many"},
+		{"timer of an actor", head + "functions: {f: {actor: true, on: [{every: 1s}]}}\n", "functions.f.actor: an actor works on messages"},
 		{"retries of a timer", head + "functions: {f: {on: [{cron: '@daily', retries: 1}]}}\n", "a timer's run is not tried again"},
 		{"kinds", head + "functions: {f: {on: [{kv: a, cron: '@daily'}]}}\n", "keys kv and cron"},
 		{"key of a trigger", head + "functions: {f: {on: [{crom: '@daily'}]}}\n", `did you mean "cron"?`},
