@@ -178,6 +178,7 @@ func TestWaitForTheGraph(t *testing.T) {
 // TestDeadEvents follows an event that fails for good through the commands.
 func TestDeadEvents(t *testing.T) {
 	d := sharedDaemon(t)
+	d.must(t, "trigger", "dead", "drop", "--all") // of tests before
 	eventApp(t, d, "dead", "sync", "  flaky:", "    on: [{kv: \"bad_{}\", retries: 2, backoff: 1ms}]", "  again:", "    on: [{kv: cycle}]")
 	d.http().ok(t, "/dead/put", []byte("bad_1 x"))
 	var event struct {
@@ -230,5 +231,25 @@ func TestDeadEvents(t *testing.T) {
 	d.must(t, "trigger", "dead", "drop", "--all")
 	if got := d.must(t, "trigger", "dead", "ls"); !strings.Contains(got, "no event") {
 		t.Errorf("after drop --all:\n%s", got)
+	}
+}
+
+// TestFullBacklog has events wait for a function that fails: the write that would make one too many is refused, and others are not.
+func TestFullBacklog(t *testing.T) {
+	d := sharedDaemon(t)
+	eventApp(t, d, "full", "batched", "  flaky:", "    on: [{kv: \"in_{}\", backlog: 3, retries: 9, backoff: 1h}]")
+	for n, want := range []string{"0", "0", "0", "-8"} {
+		if got := d.http().ok(t, "/full/put", fmt.Appendf(nil, "in_%d x", n)); got != want {
+			t.Errorf("write %d answers %s, want %s", n, got, want)
+		}
+	}
+	if got := d.http().ok(t, "/full/get", []byte("in_3")); got != "-1" {
+		t.Errorf("a write that was refused was done: %q", got)
+	}
+	if got := d.http().ok(t, "/full/put", []byte("out x")); got != "0" {
+		t.Errorf("another key is refused: %s", got)
+	}
+	if got := d.cli(t, "kv", "set", "full", "in_4", "x"); got.code == 0 || !strings.Contains(got.stderr, "edged trigger ls") {
+		t.Errorf("kv set: %+v", got)
 	}
 }

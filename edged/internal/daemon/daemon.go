@@ -65,6 +65,7 @@ type Daemon struct {
 	calls     *calls.Calls
 	async     *asynccall.Calls
 	events    *kvtrigger.Dispatcher
+	abandons  abandons
 	scheduler *scheduler.Scheduler
 	router    router.Router
 	ids       atomic.Uint64
@@ -190,7 +191,7 @@ func (d *Daemon) openApps(Options) error {
 		return err
 	}
 	d.retrigger()
-	d.abandonOrphans()
+	d.abandons.work.Go(d.abandonOrphans)
 	return nil
 }
 
@@ -288,8 +289,8 @@ func (d *Daemon) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Timeouts.Drain)
 	defer cancel()
 	d.logger.Info("draining", "limit", d.config.Timeouts.Drain.String())
-	d.timers.Close()     // nothing more begins by itself
-	_ = d.events.Close() // it has nothing to fail at; what waits goes on after the next start
+	d.timers.Close()   // nothing more begins by itself
+	_ = d.stopEvents() // it has nothing to fail at; what waits goes on after the next start
 	var closing sync.WaitGroup
 	for _, port := range []func(context.Context) error{d.http.Close, d.uds.Close} {
 		closing.Go(func() {

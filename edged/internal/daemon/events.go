@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"edged.dev/edge/edged/internal/app"
@@ -22,16 +23,32 @@ import (
 // errNoTrigger is why events become dead letters whose trigger was removed.
 var errNoTrigger = errors.New("its trigger is not there any more: the app was removed, or its manifest does not list it now")
 
+// abandons is the work of giving up events whose trigger was removed, which goes on beside everything else.
+type abandons struct {
+	life context.Context //nolint:containedctx // the root context of that work, ended by end
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
 // openEvents makes what starts functions when keys change. It has no triggers before the apps are there.
 func (d *Daemon) openEvents(Options) error {
+	d.abandons.life, d.abandons.end = context.WithCancel(context.Background())
 	d.events = kvtrigger.New(kvtrigger.Options{
+		Retire: d.abandon,
 		Outbox: d.store.Outbox(), Submitter: (*submitter)(d), Find: d.locate, IDs: &d.ids, Logger: d.logger,
 		Observe: func(inv *invoke.Invocation, result invoke.Result) { d.sent(inv, statusOf(result)) },
 		Lag:     func(lag time.Duration) { d.metrics.TriggerLag.Observe(lag.Seconds()) },
-		Retire:  d.abandon,
 	})
-	d.closing(d.events.Close)
+	d.closing(d.stopEvents)
 	return nil
+}
+
+// stopEvents stops starting functions by changes of keys; what waits goes on after the next start. Again it does nothing.
+func (d *Daemon) stopEvents() error {
+	d.abandons.end() // a large backlog takes many commits, and the next start goes on with it
+	err := d.events.Close()
+	d.abandons.work.Wait()
+	return err
 }
 
 // statusOf is the HTTP status that a result would be answered with.
@@ -125,7 +142,8 @@ func kindsOf(events []manifest.Event) kvstore.Kinds {
 
 // abandon makes dead letters of what waits for a trigger that was removed.
 func (d *Daemon) abandon(id string) {
-	if err := d.store.Outbox().Abandon(context.Background(), id, errNoTrigger); err != nil && !errors.Is(err, kvstore.ErrClosed) {
+	life := d.abandons.life
+	if err := d.store.Outbox().Abandon(life, id, errNoTrigger); err != nil && life.Err() == nil {
 		d.logger.Error("events of a removed trigger stay; the next start removes them", "trigger", id, "error", err)
 	}
 }
