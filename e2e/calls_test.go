@@ -61,11 +61,24 @@ func TestCallsTooDeep(t *testing.T) {
 func TestManyCallersAtOnce(t *testing.T) {
 	d := sharedDaemon(t)
 	d.must(t, "deploy", app(t, "caller", calling(t)))
+	for depth := range 3 {
+		t.Run(fmt.Sprint(depth), func(t *testing.T) { manyCallers(t, d, depth) })
+	}
+}
+
+// manyCallers has many call a function that calls another, as deep as is said, and the last of them echo.
+func manyCallers(t *testing.T, d *daemon, depth int) {
+	t.Helper()
 	var callers sync.WaitGroup
 	for n := range 500 {
 		callers.Go(func() {
-			body := fmt.Sprintf("echo %d", n)
-			want := fmt.Sprintf("%d 200 %d", len(body)-len("echo "), n)
+			body, want := fmt.Sprintf("echo %d", n), fmt.Sprint(n)
+			for range depth {
+				body = "relay " + body
+			}
+			for range depth + 1 {
+				want = fmt.Sprintf("%d 200 %s", len(want), want)
+			}
 			got, err := d.http().call(t.Context(), http.MethodPost, "/caller/relay", []byte(body))
 			if err != nil || got.status != 200 || string(got.body) != want {
 				t.Errorf("caller %d: %v, status %d, %q, want %q", n, err, got.status, got.body, want)

@@ -73,6 +73,11 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 	o := &object{mailbox: to, awaited: call.Awaited, unsent: call.Awaited && to == nil, graph: s.cause.Graph, steps: fn.Then}
 	o.inv = c.invocation(fn, call.Input, s.cause, s.inv.Deadline)
 	c.belong(o.inv, o)
+	if call.Awaited {
+		if o.inv.Since = s.inv.Since; o.inv.Since.IsZero() {
+			o.inv.Since = s.inv.Stamps.Arrived
+		}
+	}
 	if call.Entry != nil {
 		e := call.Entry
 		o.inv.Entry = &invoke.Entry{

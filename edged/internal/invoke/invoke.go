@@ -117,6 +117,9 @@ type Invocation struct {
 	Cause    Cause
 	Event    *Event // the change that started it; nil for other sources
 	Entry    *Entry // what is entered instead of the function's own entry; nil: that
+	// Since is when the request arrived that waits for it, through as many callers as there are: what it is due by. Zero when
+	// nobody waits.
+	Since time.Time
 	// Control, when not nil, is who may cancel it.
 	Control Control
 	// Resident, when not nil, is the instance to run in. It takes a Control too.

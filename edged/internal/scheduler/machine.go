@@ -92,6 +92,9 @@ func (m *machine) newTask(now time.Duration, a *arrival) *task {
 	default:
 		t.due = m.softDue(now, t.tenant, t.expect) + unknownSlack
 	}
+	if since := a.awaited; since > 0 && a.relative == 0 && now-since < inherit {
+		t.due = min(t.due, since+softFloor)
+	}
 	if a.deadline > 0 && a.deadline < t.due {
 		t.due, t.declared = a.deadline, true
 	}

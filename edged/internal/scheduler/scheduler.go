@@ -250,7 +250,9 @@ func (s *Scheduler) submit(inv *invoke.Invocation, more bool) error {
 // arrival gathers what the machine wants to know.
 func (s *Scheduler) arrival(inv *invoke.Invocation, job Job, now time.Duration) arrival {
 	a := arrival{inv: inv, job: job, history: job.History(), relative: job.Relative(), timeout: job.Timeout(), arrived: now}
-	a.inner = inv.Source == invoke.SourceCall
+	if a.inner = inv.Source == invoke.SourceCall; a.inner && !inv.Since.IsZero() {
+		a.awaited = max(inv.Since.Sub(s.born), 1)
+	}
 	a.app, a.fn = job.Name()
 	a.expect, a.known = a.history.Expect()
 	a.mean = a.history.Mean()

@@ -28,6 +28,10 @@ const (
 	// nearlyDone is what is left of a task that is not worth an interruption: a park and a resumption cost 30-40 us, and
 	// the estimate is no better than that.
 	nearlyDone = 100 * time.Microsecond
+	// inherit is for how long what is waited for is due as if it had come with who waits: before what came later, so that what has
+	// begun ends, and gives its threads back, before more of its kind begins. Later it is one of many, for who calls without end would
+	// go before all others without end.
+	inherit = 100 * time.Millisecond
 )
 
 // state is where a task is.
@@ -60,7 +64,8 @@ type arrival struct {
 	// inner: another invocation has started it with a call, and may wait for it with a thread of its own. It is always admitted,
 	// for one that was admitted needs it, and begins even when its app keeps all the threads that it may. Who starts such ones bounds
 	// how many there are, and how many wait.
-	inner bool
+	inner   bool
+	awaited time.Duration // when that arrived which waits for it; 0: nothing does
 }
 
 // task is an admitted invocation. It is used again for another one as soon as it has ended.
