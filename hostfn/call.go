@@ -151,7 +151,7 @@ func (e *Env) take(out *Outcome, object int64, buf, size uint64) (Result, error)
 	c.status, c.last, c.object = out.Status, out.Body, 0
 	if out.Err != nil {
 		c.last = []byte(out.Err.Text)
-		return out.Err.Result, nil
+		return out.Err.Result, nil //nolint:nilerr // the guest gets it as its result
 	}
 	if out.Body == nil && out.Size > 0 {
 		c.object = object
@@ -176,7 +176,7 @@ func resultRead(e *Env, p []uint64) (Result, error) {
 		var failed error
 		e.away(func() { out, failed = c.caller.Result(c.object, math.MaxInt) })
 		if failed != nil {
-			return e.refused(failed), nil
+			return e.refused(failed), nil //nolint:nilerr // the guest gets it as its result
 		}
 		c.last, c.object = out.Body, 0
 	}
@@ -278,7 +278,7 @@ func rlen(e *Env, p []uint64) (Result, error) {
 		return e.refused(err), nil
 	}
 	if out.Err != nil {
-		return e.refused(out.Err), nil
+		return e.refused(out.Err), nil //nolint:nilerr // the guest gets it as its result
 	}
 	return Result(out.Size), nil
 }

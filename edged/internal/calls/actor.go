@@ -271,7 +271,7 @@ func (c *Calls) loadState(of invoke.AppName, a *actor) ([]byte, error) {
 
 // saveState keeps the state of an actor on disk.
 func (c *Calls) saveState(ctx context.Context, of invoke.AppName, a *actor, state []byte) error {
-	space, err := c.options.Store.Space(stateSpace, kvstore.Sync)
+	space, err := c.options.Store.Space(stateSpace, kvstore.Sync) //nolint:contextcheck // its durability does not change, so nothing is flushed
 	if err != nil {
 		return err
 	}
