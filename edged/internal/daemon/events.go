@@ -32,7 +32,7 @@ type abandons struct {
 
 // openEvents makes what starts functions when keys change. It has no triggers before the apps are there.
 func (d *Daemon) openEvents(Options) error {
-	d.abandons.life, d.abandons.end = context.WithCancel(context.Background())
+	d.abandons.life, d.abandons.end = context.WithCancel(context.Background()) //nolint:fatcontext // made once; nothing is nested
 	d.events = kvtrigger.New(kvtrigger.Options{
 		Retire: d.abandon,
 		Outbox: d.store.Outbox(), Submitter: (*submitter)(d), Find: d.locate, IDs: &d.ids, Logger: d.logger,
