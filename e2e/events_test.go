@@ -25,7 +25,8 @@ func eventApp(t *testing.T, d *daemon, name, durability string, functions ...str
 	settings := append([]string{"kv: {durability: " + durability + "}", "functions:", "  put:", "  drop:", "  get:"}, functions...)
 	d.must(t, "deploy", app(t, name, eventful(t), settings...))
 	t.Cleanup(func() {
-		// The test's context has ended by now.
+		// The test's context has ended by now. Without the app nothing is started by the removals; it may be gone already.
+		_ = edgedWith(context.WithoutCancel(t.Context()), nil, "rm", name, "--admin", d.ready.Admin)
 		if keys := d.keys(t, name); len(keys) > 0 {
 			got := edgedWith(context.WithoutCancel(t.Context()), nil, append([]string{"kv", "rm", "--admin", d.ready.Admin, name}, keys...)...)
 			if got.code != 0 {
