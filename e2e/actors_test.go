@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -122,5 +123,37 @@ func TestActorSurvivesKills(t *testing.T) {
 		if err != nil || n < acknowledged || n > sent {
 			t.Fatal(fmt.Errorf("round %d: the actor counts %q of %d acknowledged and %d sent: %w", round, got.body, acknowledged, sent, err))
 		}
+	}
+}
+
+// TestActorKeysAside: kvs hold outside messages too, and what an actor writes there is started by its message.
+func TestActorKeysAside(t *testing.T) {
+	d := sharedDaemon(t)
+	module := testutil.BuildCFile(t, filepath.Join("testdata", "aside.c"), append(testutil.Reactor(), "-I", filepath.Join("..", "sdk", "c"))...)
+	d.must(t, "deploy", app(t, "aside", module, "functions:", "  message:", "    actor: true", "    kvs: {\"own/{}\": [set]}",
+		"  follow:", "    kvs: {\"own/{}\": [set]}", "    on: [{kv: own/save, events: [set]}]", "  followed:", "    kvs: {\"own/{}\": [get]}"))
+	t.Cleanup(func() { // the test's context has ended by then
+		_ = edgedWith(context.WithoutCancel(t.Context()), nil, "rm", "aside", "--admin", d.ready.Admin)
+	})
+	send := func(body string, want int) string {
+		t.Helper()
+		got := d.http().must(t, http.MethodPost, "/aside/message?wait=graph", []byte(body), "X-Edged-Actor", "a")
+		if got.status != want {
+			t.Fatalf("%q: status %d, %s", body, got.status, got.body)
+		}
+		return string(got.body)
+	}
+	if got := send("", 200); got != "0 -3, 0 0, 0 0" {
+		t.Errorf("after the start: %s", got)
+	}
+	if got := d.http().ok(t, "/aside/followed", nil); got != "1" {
+		t.Errorf("the request did not wait for what follows from the save: %s", got)
+	}
+	if got := send("", 200); got != "0 -3, 0 -3, 0 0" {
+		t.Errorf("after a save: %s", got)
+	}
+	send("fail", 500) // its instance is given up
+	if got := send("", 200); got != "0 -3, 0 0, 0 -3" {
+		t.Errorf("after a load: %s", got)
 	}
 }

@@ -91,7 +91,7 @@ type AppOptions struct {
 	Name    string
 	ABI     ABI
 	Space   Space             // nil: no key-value store, every kv function answers Denied
-	SpaceOf func(any) Space   // Space as the invocation with this Request.Origin may use it; nil: as it is
+	SpaceOf func(any) Space   // Space as it may be used for this Request.Origin, or by who WriteAs names, or by a start-up: nil; a nil func: as it is
 	Calls   Invoker           // nil: every function that starts others answers Denied
 	Config  map[string]string // what config_get answers
 	Secrets map[string]string // what secret_get answers

@@ -50,7 +50,8 @@ type Env struct {
 	core Core // nil: what waits keeps it
 	on   bool // between Begin and Finish
 
-	reach Space // the app's space as this invocation may use it; nil until it is asked for
+	author any   // whose use of keys it is; nil: the origin's of req
+	reach  Space // the app's space as this invocation may use it; nil until it is asked for
 
 	fn     string           // the host function that runs, for errors
 	mem    []byte           // the guest's memory while a host function runs, else nil
@@ -84,7 +85,7 @@ func (a *App) NewEnv() *Env {
 func (e *Env) Begin(ctx context.Context, r Request) {
 	e.files.closeAll()
 	e.ctx, e.req, e.core, e.on = ctx, r, nil, true
-	e.reach = nil
+	e.author, e.reach = nil, nil
 	e.fn = ""
 	e.leave() // a host function that panicked has not
 	e.input, e.inputAt = nil, 0

@@ -76,7 +76,7 @@ func dirtyEnv(t *testing.T, app *App) (*Env, int) {
 	cancel()
 	e.ctx = ctx
 	e.RunOn(new(countingCore))
-	e.reach = newSpace()
+	e.author, e.reach = "someone", newSpace()
 	e.keepResult([][]byte{{1}})
 	e.fn, e.mem, e.inputAt = "old", []byte("old"), 2
 	e.caller = wasmedge.NewCaller(nil, nil)

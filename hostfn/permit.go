@@ -19,11 +19,19 @@ func (e *Env) space() Space {
 		return e.reach
 	}
 	e.reach = e.app.Space
-	if e.app.SpaceOf != nil && e.req != nil {
-		e.reach = e.app.SpaceOf(e.req.Origin())
+	if e.app.SpaceOf != nil {
+		origin := e.author
+		if origin == nil && e.req != nil {
+			origin = e.req.Origin()
+		}
+		e.reach = e.app.SpaceOf(origin)
 	}
 	return e.reach
 }
+
+// WriteAs says whose use of keys it is, where that is not the request's origin: a guest that is made ready for an invocation, or gives its
+// state away after one, may start nothing, but reads and writes keys. Call it after Begin, which forgets it.
+func (e *Env) WriteAs(origin any) { e.author = origin }
 
 // Permission lists the keys that a function may use, by how it uses them.
 type Permission struct{ Get, Set, Delete []*keypattern.Pattern }

@@ -191,20 +191,39 @@ func permissions(m *manifest.Manifest) (map[invoke.FunctionName]*hostfn.Permissi
 	return all, nil
 }
 
-// spaceOf returns the space of an app as one of its invocations may use it: what it writes is known to be its doing, and its function's
-// kvs are all that it can reach.
+// startUpPermission is what a guest may do with keys at start-up, whichever function it is for: what any of the functions may. Nil is
+// everything: one of them may do that.
+func startUpPermission(m *manifest.Manifest, permitted map[invoke.FunctionName]*hostfn.Permission) *hostfn.Permission {
+	if len(permitted) == 0 || len(permitted) < len(m.Functions) {
+		return nil
+	}
+	union := &hostfn.Permission{}
+	for _, one := range permitted {
+		union.Get = append(union.Get, one.Get...)
+		union.Set = append(union.Set, one.Set...)
+		union.Delete = append(union.Delete, one.Delete...)
+	}
+	return union
+}
+
+// spaceOf returns the space of an app as one of its invocations may use it, or a start-up: what it writes is known to be its doing, and
+// its function's kvs are all that it can reach.
 func spaceOf(space *kvstore.Space, m *manifest.Manifest) (func(origin any) hostfn.Space, error) {
 	permitted, err := permissions(m)
 	if err != nil {
 		return nil, err
 	}
+	atStart := startUpPermission(m, permitted)
 	return func(origin any) hostfn.Space {
-		writer := space.By(origin)
-		inv, ok := origin.(*invoke.Invocation)
-		if !ok {
-			return writer
+		permission := atStart
+		switch of := origin.(type) {
+		case *invoke.Invocation:
+			permission = permitted[of.Function]
+		case invoke.StartUp:
+			origin = of.For
 		}
-		if permission := permitted[inv.Function]; permission != nil {
+		writer := space.By(origin)
+		if permission != nil {
 			return hostfn.Restrict(writer, permission)
 		}
 		return writer

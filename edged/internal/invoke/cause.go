@@ -31,6 +31,10 @@ func (inv *Invocation) Next() Cause {
 	return Cause{Depth: inv.Cause.Depth + 1, Trail: trail, Graph: inv.Cause.Graph, Base: inv.Cause.Base}
 }
 
+// StartUp is what a guest does while an instance is made ready. What it does to keys may be found by every later invocation in the
+// instance, so it is no function's own; but what it starts has the cause of the invocation that it is for.
+type StartUp struct{ For *Invocation } // nil: the test of a deployment
+
 // Check returns an [*Error] of kind ErrDepth when an invocation of the function has too many before it: MaxDepth that called each other,
 // or MaxEventDepth in all. It shows the cycle if there is one. Nil otherwise.
 func (c *Cause) Check(app AppName, fn FunctionName) error {

@@ -29,7 +29,7 @@ func (p *Program) has(name string) bool {
 // done is not found by the next one.
 func (w *worker) resident(inv *invoke.Invocation, fn *Function, s *seat) error {
 	r := inv.Resident
-	c, err := w.settle(r, fn, s)
+	c, err := w.settle(inv, fn, s)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (w *worker) resident(inv *invoke.Invocation, fn *Function, s *seat) error {
 	if s.env.Reported() {
 		return nil // Finish makes it an error
 	}
-	if err := w.save(r, fn, c); err != nil {
+	if err := w.save(inv, fn, c); err != nil {
 		return err
 	}
 	failed = false
@@ -66,7 +66,8 @@ func (w *worker) resident(inv *invoke.Invocation, fn *Function, s *seat) error {
 }
 
 // settle returns the instance of a resident, a new one with the state that was saved last when there is none of this version.
-func (w *worker) settle(r *invoke.Resident, fn *Function, s *seat) (*cell, error) {
+func (w *worker) settle(inv *invoke.Invocation, fn *Function, s *seat) (*cell, error) {
+	r := inv.Resident
 	if c, ok := r.Instance.(*cell); ok && c.program == fn.app.program.Load() {
 		return c, nil
 	}
@@ -80,12 +81,12 @@ func (w *worker) settle(r *invoke.Resident, fn *Function, s *seat) (*cell, error
 	if err != nil {
 		return nil, fmt.Errorf("load the state: %w", err)
 	}
-	c, _, err := w.instance(fn.app, fn.Metric, s.env)
+	c, _, err := w.instance(inv, fn.app, fn.Metric, s.env)
 	if err != nil {
 		return nil, err
 	}
 	if state != nil && c.program.has(loadExport) {
-		if err := w.aside(loadExport, c, s.env, stateRequest{state}); err != nil {
+		if err := w.load(inv, c, s.env, state); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -95,7 +96,8 @@ func (w *worker) settle(r *invoke.Resident, fn *Function, s *seat) (*cell, error
 }
 
 // save has the guest write its state, and keeps it if it has changed.
-func (w *worker) save(r *invoke.Resident, fn *Function, c *cell) error {
+func (w *worker) save(inv *invoke.Invocation, fn *Function, c *cell) error {
+	r := inv.Resident
 	if !c.program.has(saveExport) {
 		return nil
 	}
@@ -107,6 +109,7 @@ func (w *worker) save(r *invoke.Resident, fn *Function, c *cell) error {
 	}
 	s.env.Begin(w.life, stateRequest{})
 	s.env.RunOn(w.core)
+	s.env.WriteAs(inv) // what it does to keys is the message's doing
 	err = w.enter(c.instance, call, s.env, nil)
 	out := s.env.Finish(err)
 	if out.Err != nil {
@@ -124,17 +127,18 @@ func (w *worker) save(r *invoke.Resident, fn *Function, c *cell) error {
 	return nil
 }
 
-// aside calls an export of type () -> () beside the invocation that runs, with a request of its own.
-func (w *worker) aside(name string, c *cell, env *hostfn.Env, request hostfn.Request) error {
-	fn, err := c.instance.Func(name, wasmedge.FuncType{})
+// load has the guest take back a state before a message.
+func (w *worker) load(inv *invoke.Invocation, c *cell, env *hostfn.Env, state []byte) error {
+	fn, err := c.instance.Func(loadExport, wasmedge.FuncType{})
 	if err != nil {
 		return err
 	}
-	env.Begin(w.life, request)
+	env.Begin(w.life, stateRequest{state})
 	env.RunOn(w.core)
+	env.WriteAs(inv)
 	err = w.enter(c.instance, fn, env, nil)
 	if out := env.Finish(err); out.Err != nil {
-		return &startError{export: name, guest: out.GuestError, cause: out.Err}
+		return &startError{export: loadExport, guest: out.GuestError, cause: out.Err}
 	}
 	return nil
 }

@@ -180,7 +180,7 @@ func (w *worker) enter(instance *wasmedge.Instance, fn *wasmedge.Func, env *host
 
 // instance returns a started instance; one made the long way is counted for the function, which may be nil. ready says that it was found in that state, which takes no time worth a look at the
 // clock.
-func (w *worker) instance(app *App, function *metric.Function, env *hostfn.Env) (c *cell, ready bool, err error) {
+func (w *worker) instance(inv *invoke.Invocation, app *App, function *metric.Function, env *hostfn.Env) (c *cell, ready bool, err error) {
 	c, from, err := app.take(w)
 	if err != nil {
 		return nil, false, err
@@ -189,13 +189,13 @@ func (w *worker) instance(app *App, function *metric.Function, env *hostfn.Env) 
 	case bare:
 		w.pool.hooks.ColdStart()
 		function.ColdStart()
-		if err = w.startUp(c, env); err == nil && !app.spec.Reuse {
+		if err = w.startUp(inv, c, env); err == nil && !app.spec.Reuse {
 			err = c.program.capture(c.instance)
 		}
 	case made, restored:
 		ready = from == restored && c.program.Restore == ""
 		if c.program.Restore != "" {
-			err = w.restore(c, env)
+			err = w.restore(inv, c, env)
 		}
 	case reused:
 		ready = true
@@ -208,13 +208,13 @@ func (w *worker) instance(app *App, function *metric.Function, env *hostfn.Env) 
 }
 
 // startUp starts an instance.
-func (w *worker) startUp(c *cell, env *hostfn.Env) error {
+func (w *worker) startUp(inv *invoke.Invocation, c *cell, env *hostfn.Env) error {
 	for _, name := range c.program.StartUp {
 		fn, err := c.instance.Func(name, wasmedge.FuncType{})
 		if err != nil {
 			return err
 		}
-		if err := w.prepare(name, c, fn, env); err != nil {
+		if err := w.prepare(inv, name, c, fn, env); err != nil {
 			return err
 		}
 	}
@@ -224,19 +224,20 @@ func (w *worker) startUp(c *cell, env *hostfn.Env) error {
 }
 
 // restore tells the guest that it is in its template's state.
-func (w *worker) restore(c *cell, env *hostfn.Env) (err error) {
+func (w *worker) restore(inv *invoke.Invocation, c *cell, env *hostfn.Env) (err error) {
 	if c.restore == nil {
 		if c.restore, err = c.instance.Func(c.program.Restore, wasmedge.FuncType{}); err != nil {
 			return err
 		}
 	}
-	return w.prepare(c.program.Restore, c, c.restore, env)
+	return w.prepare(inv, c.program.Restore, c, c.restore, env)
 }
 
 // prepare calls an export of type () -> () as a call of its own, with no request to see.
-func (w *worker) prepare(name string, c *cell, fn *wasmedge.Func, env *hostfn.Env) error {
+func (w *worker) prepare(inv *invoke.Invocation, name string, c *cell, fn *wasmedge.Func, env *hostfn.Env) error {
 	env.Begin(w.life, nil)
 	env.RunOn(w.core)
+	env.WriteAs(invoke.StartUp{For: inv})
 	err := w.enter(c.instance, fn, env, nil)
 	if out := env.Finish(err); out.Err != nil {
 		return &startError{export: name, guest: out.GuestError, cause: out.Err}
@@ -254,7 +255,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 	defer w.finish()
 	stop := context.AfterFunc(ctx, func() { w.kill(context.Cause(ctx)) })
 	defer stop()
-	c, _, err := w.instance(app, nil, app.spec.Guest.NewEnv())
+	c, _, err := w.instance(nil, app, nil, app.spec.Guest.NewEnv())
 	if err != nil {
 		return err
 	}
@@ -269,7 +270,7 @@ func (w *worker) try(ctx context.Context, app *App) error {
 
 // call runs the function of an invocation in an instance of its app.
 func (w *worker) call(inv *invoke.Invocation, fn *Function, s *seat) error {
-	c, ready, err := w.instance(fn.app, fn.Metric, s.env)
+	c, ready, err := w.instance(inv, fn.app, fn.Metric, s.env)
 	if err != nil {
 		return err
 	}
