@@ -482,6 +482,32 @@ func TestChainOfCalls(t *testing.T) {
 	}
 }
 
+// TestCallsBehindManyEvents: what an event starts may call as deep as what a request starts, however many events were before it.
+func TestCallsBehindManyEvents(t *testing.T) {
+	w := newWorld(t, Options{}, map[invoke.FunctionName]body{"echo": echo, "chain": echo})
+	w.declared["chain"] = Function{Then: []invoke.FunctionName{"echo"}}
+	for _, c := range []struct {
+		calls int // before this one
+		want  hostfn.Result
+	}{{0, 0}, {invoke.MaxDepth - 2, 0}, {invoke.MaxDepth, hostfn.Limit}} {
+		for _, name := range []string{"echo", "chain"} {
+			s := w.root()
+			s.inv.Cause = invoke.Cause{Depth: 500 + c.calls, Base: 500}
+			id, err := s.Start(&hostfn.Call{Function: name, Input: []byte("x")})
+			if c.want != 0 {
+				wantResult(t, "too deep", err, c.want)
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s behind 500 events and %d calls: %v", name, c.calls, err)
+			}
+			if got, err := get(t.Context(), s, id); err != nil || string(got) != "x" {
+				t.Errorf("%s behind 500 events and %d calls: %q, %v", name, c.calls, got, err)
+			}
+		}
+	}
+}
+
 func BenchmarkRcall(b *testing.B) {
 	w := newWorld(b, Options{}, map[invoke.FunctionName]body{"echo": echo})
 	w.options.Submit = func(inv *invoke.Invocation) error { // what this package takes, and nothing else

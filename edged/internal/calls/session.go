@@ -66,7 +66,7 @@ func (s *session) Start(call *hostfn.Call) (int64, error) {
 	if s.cause.Depth == 0 {
 		s.cause = s.inv.Next()
 	}
-	if s.cause.Depth > invoke.MaxDepth {
+	if s.cause.Depth-s.cause.Base > invoke.MaxDepth {
 		return 0, refuse(hostfn.Limit, "functions call each other more than %d deep, the last of them %s: look for a cycle",
 			invoke.MaxDepth, strings.Join(s.cause.Trail, " -> "))
 	}

@@ -128,8 +128,8 @@ func (c *Calls) goOn(o *object, before *invoke.Invocation, input []byte) {
 	name := o.steps[0]
 	fn, err := c.options.Functions(before.App, name)
 	cause := before.Next()
-	if err == nil && cause.Depth > invoke.MaxDepth {
-		err = &invoke.Error{Kind: invoke.ErrDepth, Detail: fmt.Sprintf("the chain is longer than %d", invoke.MaxDepth)}
+	if err == nil {
+		err = cause.Check(before.App, name)
 	}
 	if err != nil {
 		o.step = string(name)

@@ -65,8 +65,8 @@ func (w *world) find(app invoke.AppName, fn invoke.FunctionName) (Function, erro
 }
 
 func (w *world) submit(inv *invoke.Invocation) error {
-	if inv.Cause.Depth > invoke.MaxDepth {
-		return &invoke.Error{Kind: invoke.ErrDepth}
+	if err := inv.Cause.Check(inv.App, inv.Function); err != nil {
+		return err
 	}
 	w.live.Go(func() { w.run(inv) })
 	return nil
