@@ -54,6 +54,7 @@ type Daemon struct {
 	started  time.Time
 	draining atomic.Bool
 	halt     chan struct{} // closed when the daemon begins to drain
+	waiters  atomic.Int32  // requests that wait for their graph, see holdBack
 
 	engine    *wasmedge.Engine
 	cache     *aot.Cache

@@ -11,6 +11,10 @@ import (
 // graphParam in the query of a request asks for an answer only when all that the request has started has ended.
 const graphParam = "wait=graph"
 
+// maxGraphWaiters bounds the requests that wait for their graph beyond the end of their function. Each has its answer in memory, and
+// outlives its connection: who goes away and asks again is not noticed.
+const maxGraphWaiters = 1024
+
 // withoutGraphParam returns a query without that parameter, and whether it was there: it is for the daemon, the guest does not see it.
 func withoutGraphParam(query string) (rest string, asked bool) {
 	if !strings.Contains(query, graphParam) {
@@ -39,12 +43,22 @@ func (d *Daemon) holdBack(inv *invoke.Invocation, query string) {
 			done(inv, graphResult(graph, result))
 		default:
 			result.More = false // whoever called does not answer it
-			go d.awaitGraph(inv, result, graph, done)
+			if d.waiters.Add(1) > maxGraphWaiters {
+				d.waiters.Add(-1)
+				done(inv, invoke.Result{Err: &invoke.Error{Kind: invoke.ErrUnavailable, Detail: fmt.Sprintf(
+					"%d requests wait already for all that they have started, %d is the limit. The function has ended, and what it has started goes on",
+					maxGraphWaiters, maxGraphWaiters)}})
+				return
+			}
+			go func() {
+				defer d.waiters.Add(-1)
+				d.awaitGraph(inv, result, graph, done)
+			}()
 		}
 	}
 }
 
-// awaitGraph answers when the graph is over, when its time is, or when the daemon stops. There is one at most for each connection.
+// awaitGraph answers when the graph is over, when its time is, or when the daemon stops. There are at most maxGraphWaiters.
 func (d *Daemon) awaitGraph(inv *invoke.Invocation, result invoke.Result, graph *invoke.Graph, done func(*invoke.Invocation, invoke.Result)) {
 	limit := d.config.Timeouts.AppMax
 	left := limit - time.Since(inv.Stamps.Arrived)
