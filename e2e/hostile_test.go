@@ -59,8 +59,9 @@ func kinds() []kind {
 
 // pointers lists every pointer that a guest can give to a function of module edged, as function and argument.
 func pointers() []kind {
+	const memory = (19 + 8) << 16 // what the module declares, and the loader gate's headroom
 	regions := map[string][2]uint32{
-		"high": {0xfffffff0, 0x7fffffff}, "wrap": {0xffffffff, 0xffffffff}, "behind": {0x00200000, 1}, "across": {1245184 - 1, 32},
+		"high": {0xfffffff0, 0x7fffffff}, "wrap": {0xffffffff, 0xffffffff}, "behind": {0x00200000, 1}, "across": {memory - 1, 32},
 		"negative": {16, 0xfffffff0},
 	}
 	var list []kind
