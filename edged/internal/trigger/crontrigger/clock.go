@@ -102,13 +102,45 @@ func (c *machineClock) report() {
 	}
 }
 
-// Now implements Clock.
-func (c *machineClock) Now() Reading {
+const (
+	// togetherBy is how far apart two clocks may have been read to count as read at one moment.
+	togetherBy = 2 * time.Millisecond
+	// readings bounds how often that is tried, on a machine that has no time for us.
+	readings = 10
+)
+
+// together reads two clocks at one moment, as well as it can: a thread may lose its core between the two, which must not look as if
+// one of them had been set.
+func together(steady func() time.Duration, wall func() time.Time) Reading {
+	var best Reading
+	least := never
+	before := steady()
+	for range readings {
+		now := wall()
+		after := steady()
+		if gap := after - before; gap < least {
+			least, best = gap, Reading{Wall: now, Steady: before + gap/2}
+		}
+		if least <= togetherBy {
+			break
+		}
+		before = after
+	}
+	return best
+}
+
+// steadyTime reads the clock that nobody can set.
+func steadyTime() time.Duration {
 	var steady unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &steady); err != nil {
-		steady = unix.Timespec{} // the kernel has had it since 2.6.39
+		return 0 // the kernel has had it since 2.6.39
 	}
-	r := Reading{Wall: time.Now().Round(0), Steady: time.Duration(steady.Nano())}
+	return time.Duration(steady.Nano())
+}
+
+// Now implements Clock.
+func (c *machineClock) Now() Reading {
+	r := together(steadyTime, func() time.Time { return time.Now().Round(0) })
 	var state unix.Timex
 	if status, err := unix.Adjtimex(&state); err == nil {
 		r.Synced = status != unix.TIME_ERROR

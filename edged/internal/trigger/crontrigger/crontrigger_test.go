@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,29 @@ func TestDamagedStateBeginsAnew(t *testing.T) {
 	w.count(0, "nothing is known of the time before")
 	w.pass(5 * time.Minute)
 	w.count(1, "it runs")
+}
+
+// TestClocksReadTogether has the thread lose its core between the readings of two clocks.
+func TestClocksReadTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		lost []time.Duration // before each reading of the wall clock
+		most time.Duration   // the clocks are apart by
+	}{
+		"at once":      {[]time.Duration{0}, 0},
+		"a little":     {[]time.Duration{togetherBy}, togetherBy / 2},
+		"twice":        {[]time.Duration{time.Second, 20 * time.Millisecond, 0}, 0},
+		"all the time": {append([]time.Duration{time.Minute, time.Second}, slices.Repeat([]time.Duration{time.Hour}, readings-2)...), time.Second / 2},
+	} {
+		now, read := time.Duration(0), 0
+		got := together(func() time.Duration { return now }, func() time.Time {
+			now += c.lost[read]
+			read++
+			return built.Add(now)
+		})
+		if apart := got.Wall.Sub(built) - got.Steady; apart.Abs() > c.most || read != len(c.lost) {
+			t.Errorf("%s: %v apart after %d readings, want %v after %d", name, apart, read, c.most, len(c.lost))
+		}
+	}
 }
 
 // TestMachineClock uses the real clocks. It sets the wall clock, by a billionth of a second and back: that is all that makes the

@@ -14,7 +14,8 @@ const (
 	never = time.Duration(math.MaxInt64)
 	// setBy is from what difference on the wall clock was set: the two are read one after the other, and are steered alike.
 	setBy = 20 * time.Millisecond
-	// toldFrom is from what difference on that is worth a line in the log.
+	// toldFrom is from what difference on that is worth a line in the log, and a clock that was not believed is: less may be a
+	// correction of a clock that is wrong by years, or be no setting at all, but two readings far apart.
 	toldFrom = 2 * time.Second
 	// doubtFor is how long a clock is not believed that only the last time kept speaks against: that may have been wrong.
 	doubtFor = time.Hour
@@ -175,12 +176,12 @@ func (t *table) look(now Reading, r *round) {
 	t.told = t.told && !t.believed
 }
 
-// jumped is called when the wall clock has been set: whoever did so knew the time.
+// jumped is called when the wall clock has been set: whoever did so by much knew the time.
 func (t *table) jumped(by time.Duration) {
 	if t.now.Wall.Before(t.built) {
 		return // no true clock shows this; what was handled stays handled
 	}
-	t.believed = true
+	t.believed = t.believed || by.Abs() >= toldFrom
 	for _, x := range t.timers {
 		if x.Schedule != nil && !x.last.IsZero() && by > 0 {
 			x.jumped = true

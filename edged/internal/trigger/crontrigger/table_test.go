@@ -346,6 +346,21 @@ func TestClockThatCannotBeRight(t *testing.T) {
 			t.Error("it does not begin again, though nobody contradicts")
 		}
 	})
+	t.Run("behind, and its readings are apart", func(t *testing.T) {
+		w := newWorld(t, cronTimer(t, "", "*/5 * * * *", "UTC", MissedOnce))
+		w.pass(10 * time.Hour)
+		before := len(w.runs)
+		w.boot(-5 * time.Hour)
+		for range 20 {
+			w.jump(setBy)
+			w.pass(time.Minute)
+			w.jump(setBy - toldFrom)
+		}
+		w.count(before, "that nobody has set it")
+		w.jump(toldFrom)
+		w.pass(5 * time.Minute)
+		w.count(before+1, "that it has been set")
+	})
 	t.Run("behind, but synchronised", func(t *testing.T) {
 		w := newWorld(t, cronTimer(t, "", "*/5 * * * *", "UTC", MissedOnce))
 		w.pass(10 * time.Hour)
