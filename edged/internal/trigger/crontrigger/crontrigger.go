@@ -28,6 +28,7 @@ package crontrigger
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -57,7 +58,8 @@ type Run struct {
 type Options struct {
 	Store Store
 	// Start begins a run. It must not block. After nil, done is called exactly once, from any goroutine, perhaps before Start
-	// returns; after an error it is not called, and the run has failed.
+	// returns; after an error it is not called, and the run has failed. After invoke.ErrQueueFull the same run is tried again
+	// for a minute.
 	Start  func(run Run, done func(error)) error
 	Built  time.Time // no true clock shows an earlier time
 	Logger *slog.Logger
@@ -122,9 +124,9 @@ type Status struct {
 	Timer
 	Next    time.Time // zero when it waits for a clock that can be believed
 	Last    time.Time // when its last run was begun; zero: none since the daemon started
-	Running bool
-	Waiting int    // missed runs to be made up for
-	Runs    uint64 // ended, since the daemon started, failed ones included
+	Running bool      // or it waits for room in the queue
+	Waiting int       // missed runs to be made up for
+	Runs    uint64    // ended, since the daemon started, failed ones included
 	Failed  uint64
 	Skipped uint64 // moments at which the run before had not ended
 	Missed  uint64 // moments without a run, see Missed
@@ -165,6 +167,7 @@ func (t *Timers) wake() {
 func (t *Timers) loop(ctx context.Context, clock Clock) {
 	defer close(t.ended)
 	defer clock.Close()
+	var refused []refusal
 	for ctx.Err() == nil {
 		now := clock.Now()
 		t.mu.Lock()
@@ -172,10 +175,12 @@ func (t *Timers) loop(ctx context.Context, clock Clock) {
 		t.mu.Unlock()
 		t.tell(round)
 		t.save(round.changes)
-		for _, run := range round.runs {
-			t.begin(run)
+		refused = t.beginAll(refused, round.runs, now.Steady)
+		wait := round.wait
+		for _, r := range refused {
+			wait = min(wait, r.again-now.Steady)
 		}
-		alarm := time.NewTimer(round.wait)
+		alarm := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.poke:
@@ -200,8 +205,49 @@ func (t *Timers) save(changes map[string][]byte) {
 	}
 }
 
-// begin starts a run whose timer counts as running already.
-func (t *Timers) begin(run Run) {
+// retryEvery is how long after a run was refused it is tried again.
+const retryEvery = time.Second
+
+// refusal is a run for which there was no room in the queue: one for each timer at most, which counts as running.
+type refusal struct {
+	run          Run
+	again, until time.Duration // when it is tried next, and from when on no more, by the steady clock
+}
+
+// beginAll begins runs, those that were refused before first. It returns those for which there is no room yet.
+func (t *Timers) beginAll(refused []refusal, runs []Run, now time.Duration) []refusal {
+	var left []refusal
+	for _, r := range refused {
+		if now >= r.again {
+			r.again = now + retryEvery
+			if !t.retry(r.run, now < r.until) {
+				continue
+			}
+		}
+		left = append(left, r)
+	}
+	for _, run := range runs {
+		if t.begin(run, true) {
+			left = append(left, refusal{run: run, again: now + retryEvery, until: now + grace})
+		}
+	}
+	return left
+}
+
+// retry is begin for a run that was refused; that of a timer that was removed meanwhile is given up.
+func (t *Timers) retry(run Run, patient bool) (refused bool) {
+	t.mu.Lock()
+	gone := t.table.timers[run.Timer] == nil
+	if gone {
+		t.table.ended(run.Timer, nil)
+	}
+	t.mu.Unlock()
+	return !gone && t.begin(run, patient)
+}
+
+// begin starts a run whose timer counts as running already. It reports whether it is to be tried again, because the queue is full; when
+// not patient, it has failed then.
+func (t *Timers) begin(run Run, patient bool) (refused bool) {
 	done := func(err error) {
 		t.mu.Lock()
 		more, news := t.table.ended(run.Timer, err)
@@ -213,9 +259,11 @@ func (t *Timers) begin(run Run) {
 			t.wake()
 		}
 	}
-	if err := t.options.Start(run, done); err != nil {
+	err := t.options.Start(run, done)
+	if refused = patient && errors.Is(err, invoke.ErrQueueFull); err != nil && !refused {
 		done(err)
 	}
+	return refused
 }
 
 // tell logs what an operator should know of a round.

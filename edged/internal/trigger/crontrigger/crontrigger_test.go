@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"edged.dev/edge/edged/internal/invoke"
 	"edged.dev/edge/internal/testutil"
 )
 
@@ -172,6 +173,53 @@ func TestFailuresAreToldOnce(t *testing.T) {
 		}
 		if n := strings.Count(logs.String(), "the queue is full"); n != 1 {
 			t.Errorf("told %d times:\n%s", n, logs.String())
+		}
+	})
+}
+
+// TestFullQueue: a run for which there is no room is tried again for a minute, and is one run all the same.
+func TestFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runner{}
+		refuse := func(err error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.err, r.runs = err, nil
+		}
+		x := start(t, r, &memoryStore{kept: make(map[string][]byte)}, io.Discard, newBubbleClock(), everyTimer(time.Hour))
+		defer x.Close()
+		full := &invoke.Error{Kind: invoke.ErrQueueFull}
+		refuse(full)
+		<-time.After(time.Hour + 30*time.Second + time.Millisecond)
+		synctest.Wait()
+		if s := x.List()[0]; r.count() != 31 || !s.Running || s.Failed != 0 {
+			t.Errorf("while the queue is full: %d attempts, %+v", r.count(), s)
+		}
+		id := r.runs[0].EventID
+		refuse(nil)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if s := x.List()[0]; r.count() != 1 || r.runs[0].EventID != id || s.Running || s.Runs != 1 || s.Failed != 0 {
+			t.Errorf("when there is room: %d attempts at %+v, %+v", r.count(), r.runs, s)
+		}
+		refuse(full)
+		<-time.After(time.Hour + time.Minute)
+		synctest.Wait()
+		if s := x.List()[0]; r.count() != 61 || s.Running || s.Runs != 2 || s.Failed != 1 {
+			t.Errorf("when there is none for a minute: %d attempts, %+v", r.count(), s)
+		}
+		refuse(full)
+		<-time.After(time.Hour - 2*time.Minute)
+		synctest.Wait()
+		if s := x.List()[0]; !s.Running {
+			t.Errorf("no run waits: %+v", s)
+		}
+		x.Set("a", nil)
+		refuse(nil)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if n := r.count(); n != 0 {
+			t.Errorf("%d runs of a timer that was removed", n)
 		}
 	})
 }
