@@ -53,11 +53,13 @@ func (a *Attendant) Enter() bool {
 // Tend serves the loop until stop returns true, and leaves it.
 func (a *Attendant) Tend(stop func() bool) {
 	l := a.loop()
+	l.stop = stop
 	for !stop() && !l.ended {
 		if err := l.round(false); err != nil {
 			l.fail(err)
 		}
 	}
+	l.stop = nil
 	l.leave()
 }
 

@@ -195,7 +195,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	close(s.halt)
 	for _, l := range s.loops {
-		l.stop()
+		l.halt()
 	}
 	s.wg.Wait()
 	for _, l := range s.loops {

@@ -58,6 +58,7 @@ type loop struct {
 	keeper atomic.Int32 // who is at the loop: see attend.go
 	bell   *bell        // calls its own goroutine
 	taken  int          // invocations submitted in this round
+	stop   func() bool  // the worker that is at the loop is wanted elsewhere; nil: no worker is at it
 
 	mu     sync.Mutex
 	tasks  []func() // guarded by mu
@@ -133,8 +134,9 @@ func (l *loop) round(poll bool) error {
 	l.taken = 0
 	if !poll {
 		l.asleep.Store(true)
-		// What was added before asleep was set has woken nobody; what is added after it wakes the wait.
-		if poll = l.woken.Load() != nil || l.posted.Load(); poll {
+		// What was added before asleep was set has woken nobody; what is added after it wakes the wait. So it is with a worker's
+		// being wanted.
+		if poll = l.woken.Load() != nil || l.posted.Load() || l.stop != nil && l.stop(); poll {
 			l.asleep.Store(false)
 		}
 	}
@@ -184,8 +186,8 @@ func (l *loop) handOver() {
 	}
 }
 
-// stop ends the loop after what is posted already.
-func (l *loop) stop() { l.post(func() { l.ended = true }) }
+// halt ends the loop after what is posted already.
+func (l *loop) halt() { l.post(func() { l.ended = true }) }
 
 // post runs task on the loop and reports whether it will be: not after the loop has ended. Any goroutine may call it.
 func (l *loop) post(task func()) bool {

@@ -100,6 +100,20 @@ func TestRoundLooksBeforeItSleeps(t *testing.T) {
 	}
 }
 
+// TestRoundLooksWhetherItsWorkerIsWanted: a worker that was wanted between its last look and its sleep has not been woken, so it must not
+// sleep.
+func TestRoundLooksWhetherItsWorkerIsWanted(t *testing.T) {
+	l := idleLoop(t)
+	looks := 0
+	l.stop = func() bool {
+		looks++
+		return l.asleep.Load() // wanted just now: whoever wants it has found the loop awake before
+	}
+	if err := l.round(false); err != nil || looks != 1 || l.asleep.Load() {
+		t.Errorf("%d looks, asleep %t, %v", looks, l.asleep.Load(), err)
+	}
+}
+
 // batches holds invocations back until they are flushed, and answers them in batches of random size, each with one flush
 // at its end.
 type batches struct {
@@ -182,7 +196,7 @@ func TestFlushLosesNothing(t *testing.T) {
 	}
 	asking.Wait()
 	for _, l := range s.loops { // first: they send on the queue
-		l.stop()
+		l.halt()
 	}
 	s.wg.Wait()
 	close(b.queue)
