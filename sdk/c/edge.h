@@ -109,7 +109,7 @@ int32_t edged_output_header(const char *name, size_t name_len, const char *value
 /* Fails the call, whatever the entry returns: the caller gets this text with status 500. The last one counts. */
 EDGED_IMPORT(error) void edged_error(const char *text, size_t len);
 
-/* Reads a fact about the call. Keys: "method" "path" "query" "header:<name>" "param:<name>" "trigger" "key" "event_id"
+/* Reads a fact about the call. Keys: "method" "path" "query" "header:<name>" "param:<name>" "trigger" "key" "kind" "event_id"
    "attempt" "app" "function" "node" "route" "path_info" "proto" "host" "remote" "result:status". Returns the full length and copies only when that is <= cap; EDGE_NOT_FOUND. */
 EDGED_IMPORT(meta_get) int32_t edged_meta_get(const void *key, size_t key_len, void *buf, size_t cap);
 

@@ -90,7 +90,7 @@ func Header(name, value string) error {
 }
 
 // Meta returns a fact about the call: "method", "path", "query", "header:<name>", "param:<name>", "trigger", "key",
-// "event_id", "attempt", "app", "function", "node", "route", "path_info", "proto", "host", "remote" or "result:status". Absent
+// "kind", "event_id", "attempt", "app", "function", "node", "route", "path_info", "proto", "host", "remote" or "result:status". Absent
 // ones are "".
 func Meta(key string) string {
 	value, err := read(abi.MetaGet, "meta", key)
@@ -172,6 +172,9 @@ func (Call) EventID() string { return Meta("event_id") }
 
 // EventKey returns the key that changed, or the moment at which a timer was due (RFC 3339, UTC); "" for other triggers.
 func (Call) EventKey() string { return Meta("key") }
+
+// EventKind returns what has happened to the key: "set", "new" or "delete"; "timer" for a timer, "" for other triggers.
+func (Call) EventKind() string { return Meta("kind") }
 
 // Attempt returns how often this event has been tried, with this time; 0 for other triggers.
 func (Call) Attempt() int {

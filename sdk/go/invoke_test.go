@@ -136,15 +136,15 @@ func TestActors(t *testing.T) {
 }
 
 func TestEventMeta(t *testing.T) {
-	request := edgedtest.Request{Trigger: "cron", Meta: map[string]string{"event_id": "a/f/0@x", "key": "x", "attempt": "3"}}
+	request := edgedtest.Request{Trigger: "cron", Meta: map[string]string{"event_id": "a/f/0@x", "key": "x", "kind": "timer", "attempt": "3"}}
 	inside(t, edgedtest.New(), request, func() {
-		if r := edged.Request(); r.EventID() != "a/f/0@x" || r.EventKey() != "x" || r.Attempt() != 3 {
-			t.Errorf("event %q of %q, attempt %d", r.EventID(), r.EventKey(), r.Attempt())
+		if r := edged.Request(); r.EventID() != "a/f/0@x" || r.EventKey() != "x" || r.EventKind() != "timer" || r.Attempt() != 3 {
+			t.Errorf("event %q of %q, %q, attempt %d", r.EventID(), r.EventKey(), r.EventKind(), r.Attempt())
 		}
 	})
 	inside(t, edgedtest.New(), edgedtest.Request{}, func() {
-		if r := edged.Request(); r.EventID() != "" || r.Attempt() != 0 {
-			t.Errorf("event %q, attempt %d of a request", r.EventID(), r.Attempt())
+		if r := edged.Request(); r.EventID() != "" || r.EventKind() != "" || r.Attempt() != 0 {
+			t.Errorf("event %q, %q, attempt %d of a request", r.EventID(), r.EventKind(), r.Attempt())
 		}
 	})
 }
