@@ -457,6 +457,11 @@ func (c *committer) commit(g *group) (err error) {
 	}
 	committing := false
 	defer func() {
+		if err != nil {
+			for _, f := range g.flushes {
+				c.store.outbox.unrecord(f.deliveries)
+			}
+		}
 		if committing && errors.Is(err, ErrCorrupt) {
 			// bbolt panicked with pages already allocated; its view of the free pages is not to be trusted again.
 			err = fmt.Errorf("%w: %w", ErrFailed, err)

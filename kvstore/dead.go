@@ -23,6 +23,9 @@ var ErrNoDelivery = errors.New("no such event")
 // ErrNoRule is returned by Replay when no rule of the dead letter's ID holds.
 var ErrNoRule = errors.New("no rule takes its events: deploy its app again, or drop the event")
 
+// ErrLostEvent is returned by Replay for a dead letter that stands for a record that was damaged.
+var ErrLostEvent = errors.New("it is not known which key has changed, for its record was damaged on disk: drop the event")
+
 // Bury ends a delivery that is given up: it becomes a dead letter with the reason, which is cut at 4 KiB. That is on disk with the next
 // commit. Dead letters are on disk whatever the durability of the space: they hold the key, never the value.
 func (o *Outbox) Bury(d *Delivery, reason error) {
@@ -142,11 +145,15 @@ func (o *Outbox) DropDead(ctx context.Context, id uint64) error {
 }
 
 // Replay makes a dead letter a delivery again, with its ID and no attempts, behind all that waits for its rule. ErrNoDelivery when there is
-// no such letter, ErrNoRule when no rule with its ID holds, and ErrBacklog when too many wait.
+// no such letter, ErrNoRule when no rule with its ID holds, ErrLostEvent when the change is not known any more, and
+// ErrBacklog when too many wait.
 func (o *Outbox) Replay(ctx context.Context, id uint64) error {
 	letter, err := o.DeadLetter(id)
 	if err != nil {
 		return err
+	}
+	if letter.Space == "" {
+		return fmt.Errorf("replay event of %s: %w", letter.Rule, ErrLostEvent)
 	}
 	set := o.rules.Load()
 	if set == nil || set.byID[letter.Rule] == nil {

@@ -13,6 +13,8 @@ import (
 const (
 	// epochBits is how many numbers one opening of the store can give out, as a power of two.
 	epochBits = 40
+	// epochMargin is how many openings are skipped when it is not known any more which one this is: of those before, all events may be gone.
+	epochMargin = 4096
 	// maxSettling is how many deliveries may be over without that being on disk before no more are handed out. It is reached
 	// only when the disk refuses to write.
 	maxSettling = 65536
@@ -98,8 +100,9 @@ func (o *Outbox) count() (err error) {
 			}
 			err := b.ForEach(func(key, _ []byte) error {
 				rule, _, ok := splitRecordKey(key)
-				if !ok {
-					return damaged("key %q in %q is no event's", key, bucket)
+				if !ok { // it is nobody's, so nobody misses it; a scrub names it
+					o.store.counters.corrupt.Add(1)
+					return nil
 				}
 				waits := o.backlogs[rule]
 				if waits == nil {
@@ -134,10 +137,12 @@ func (o *Outbox) begin() error {
 		}
 		if rec := b.Get([]byte(epochKey)); rec != nil {
 			v, ok := newSeal("").decode([]byte(epochKey), rec)
-			if !ok || len(v) != 8 {
-				return damaged("record of the events' numbers does not match its checksum")
+			if ok && len(v) == 8 {
+				epoch = binary.LittleEndian.Uint64(v)
+			} else {
+				o.store.counters.corrupt.Add(1)
+				epoch = lastEpoch(tx) + epochMargin
 			}
-			epoch = binary.LittleEndian.Uint64(v)
 		}
 		epoch++
 		if epoch >= 1<<(64-epochBits) {
@@ -149,6 +154,23 @@ func (o *Outbox) begin() error {
 		o.seq.Store(epoch << epochBits)
 	}
 	return err
+}
+
+// lastEpoch returns the largest epoch that a delivery or a dead letter in the file is of.
+func lastEpoch(tx *bbolt.Tx) (last uint64) {
+	for _, bucket := range []string{eventsBucket, deadBucket} {
+		b := tx.Bucket([]byte(bucket))
+		if b == nil {
+			continue
+		}
+		cursor := b.Cursor()
+		for key, _ := cursor.First(); key != nil; key, _ = cursor.Next() {
+			if _, number, ok := splitRecordKey(key); ok {
+				last = max(last, number>>epochBits)
+			}
+		}
+	}
+	return last
 }
 
 // publish hands over the deliveries of a change that is committed or accepted, as far as their rules' windows have room. For one space it
@@ -186,11 +208,12 @@ func (o *Outbox) publish(list []*Delivery) {
 	}
 }
 
-// lose forgets the deliveries of changes that will never be committed, because their space was dropped. What the listener has stays.
+// lose forgets the deliveries of changes that will never be committed, because their space was dropped. What the listener has stays,
+// and so does what a flush has brought to disk before the drop: it is counted as being in the file, and is.
 func (o *Outbox) lose(list []*Delivery) {
 	for _, d := range list {
 		o.mu.Lock()
-		skipped := !d.delivered
+		skipped := !d.delivered && !d.recorded
 		if skipped {
 			d.over = true
 			d.waits.skipped--
@@ -220,6 +243,15 @@ func (o *Outbox) record(d *Delivery) (rec, dead []byte) {
 	}
 	d.recorded = true
 	return d.encode(), nil
+}
+
+// unrecord is told of deliveries whose records did not get to disk: the transaction failed.
+func (o *Outbox) unrecord(list []*Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range list {
+		d.recorded = false
+	}
 }
 
 // settlement is a change of what the file holds of a delivery.

@@ -191,7 +191,9 @@ func (d *Daemon) openApps(Options) error {
 	if err := d.reroute(); err != nil {
 		return err
 	}
-	d.retrigger()
+	if err := d.retrigger(); err != nil { // to serve without would let writes make no events
+		return fmt.Errorf("start triggers, whose events are in %s: make room on its disk, or see what the error says: %w", d.store.Path(), err)
+	}
 	d.abandons.work.Go(d.abandonOrphans)
 	return nil
 }

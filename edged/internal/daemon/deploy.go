@@ -349,7 +349,9 @@ func (d *Daemon) serve(name invoke.AppName, one *deployed, table *router.Table) 
 		before.app.Retire()
 	}
 	d.relax()
-	d.retrigger()
+	if err := d.retrigger(); err != nil {
+		d.logger.Error("triggers not set: functions are started by changes of keys as before", "error", err)
+	}
 	d.changed()
 	if one != nil {
 		d.logger.Info("serving", "app", name, "version", one.version.ID)

@@ -87,8 +87,8 @@ func (d *Daemon) again(inv *invoke.Invocation) error {
 	return err
 }
 
-// retrigger makes the triggers of all apps that serve hold.
-func (d *Daemon) retrigger() {
+// retrigger makes the triggers of all apps that serve hold. After an error those before hold on.
+func (d *Daemon) retrigger() error {
 	var list []kvtrigger.Trigger
 	for _, one := range d.deployed() {
 		triggers, err := kvTriggers(one.version.Manifest)
@@ -97,9 +97,7 @@ func (d *Daemon) retrigger() {
 		}
 		list = append(list, triggers...)
 	}
-	if err := d.events.Set(list); err != nil {
-		d.logger.Error("triggers not set: functions are not started by changes of keys", "error", err)
-	}
+	return d.events.Set(list)
 }
 
 // kvTriggers are the triggers of a manifest.
@@ -152,6 +150,11 @@ func (d *Daemon) abandon(id string) {
 func (d *Daemon) abandonOrphans() {
 	for _, st := range d.store.Outbox().Stats() {
 		name, _ := kvtrigger.SplitID(st.Rule)
+		if one := d.deployed()[name]; one != nil {
+			if _, err := kvTriggers(one.version.Manifest); err != nil {
+				continue // it may be one of those
+			}
+		}
 		if st.Active || st.Pending == 0 || slices.Contains(d.registry.Apps(), name) && d.deployed()[name] == nil {
 			continue
 		}

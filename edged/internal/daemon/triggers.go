@@ -93,6 +93,11 @@ func (d *Daemon) ReplayEvent(ctx context.Context, id string) error {
 			Kind: admin.ErrConflict, Detail: fmt.Sprintf("nothing takes events of %s now", letter.Rule), Cause: err,
 			Remedy: "deploy its app with that trigger again, or drop the event",
 		}
+	case errors.Is(err, kvstore.ErrLostEvent):
+		return &admin.Error{
+			Kind: admin.ErrConflict, Detail: "the record of event " + id + " was damaged: which key has changed is not known", Cause: err,
+			Remedy: "drop the event",
+		}
 	case errors.Is(err, kvstore.ErrNoDelivery):
 		return noDeadEvent(id, err)
 	}
@@ -101,11 +106,11 @@ func (d *Daemon) ReplayEvent(ctx context.Context, id string) error {
 
 // DropEvent implements admin.Triggers.
 func (d *Daemon) DropEvent(ctx context.Context, id string) error {
-	letter, err := d.deadLetter(id)
-	if err != nil {
-		return err
+	number, ok := kvtrigger.ParseEventID(id)
+	if !ok {
+		return noDeadEvent(id, nil)
 	}
-	err = d.store.Outbox().DropDead(ctx, letter.ID)
+	err := d.store.Outbox().DropDead(ctx, number) // also one that cannot be read
 	if errors.Is(err, kvstore.ErrNoDelivery) {
 		return noDeadEvent(id, err)
 	}
