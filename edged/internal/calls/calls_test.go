@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -243,6 +244,35 @@ func TestCancel(t *testing.T) {
 	}
 	if err := s.Cancel(after); err != nil {
 		t.Errorf("cancel what has ended: %v", err)
+	}
+}
+
+// TestDroppedCallsCount: calls that wait for their turn are bounded also when nobody holds them any more, and a cancelled one keeps no
+// input.
+func TestDroppedCallsCount(t *testing.T) {
+	const most = 4
+	w := newWorld(t, Options{Window: 1, Objects: most}, map[invoke.FunctionName]body{"stuck": stuck})
+	s := w.root()
+	running := w.start(s, "stuck", "")
+	for range most {
+		id := w.start(s, "stuck", "input")
+		w.mu.Lock()
+		o, err := s.get(id)
+		w.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Cancel(id), s.Drop(id)); err != nil {
+			t.Fatal(err)
+		}
+		if o.inv.Request.Body != nil {
+			t.Error("a cancelled call keeps its input")
+		}
+	}
+	_, err := get(t.Context(), s, w.start(s, "stuck", ""))
+	wantResult(t, "one more than may wait", err, hostfn.Limit)
+	if err := s.Cancel(running); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -251,6 +251,9 @@ func (c *Calls) cancel(o *object) {
 	c.mu.Lock()
 	counted := o.counted // it keeps its place at the scheduler until it is there
 	o.counted = false
+	if !counted && o.inv.Resident == nil { // it waits in the backlog, longer perhaps than its input counts
+		o.inv.Request.Body = nil
+	}
 	first := c.settle(o, invoke.Status(errCancelled), nil, nil, callError(errCancelled))
 	o.counted = counted
 	c.mu.Unlock()

@@ -15,6 +15,11 @@ func (c *Calls) start(o *object) {
 	c.mu.Lock()
 	a := o.app
 	switch {
+	case a.backlog.len() >= c.options.Objects: // also of those that nobody holds any more
+		c.mu.Unlock()
+		c.ended(o.inv, invoke.Result{Err: &invoke.Error{Kind: invoke.ErrQueueFull, Detail: fmt.Sprintf(
+			"%d calls of app %s wait for others of it to end, which is the limit", c.options.Objects, a.name)}})
+		return
 	case a.running >= c.window(a) || a.backlog.len() > 0:
 		a.backlog.push(o)
 		c.mu.Unlock()

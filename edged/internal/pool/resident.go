@@ -49,6 +49,9 @@ func (w *worker) resident(inv *invoke.Invocation, fn *Function, s *seat) error {
 	w.stack[0] = 0
 	inv.Stamps.Started = time.Now()
 	if err := w.enter(c.instance, entry.fn, s.env, w.stack[:]); err != nil {
+		if endingOf(err) == exited { // which would be a good end of any other function
+			return fmt.Errorf("%w: an actor's function has to return, it ended by %s, and what it changed is not kept", errReturned, err.Error())
+		}
 		return err
 	}
 	if entry.result && uint32(w.stack[0]) != 0 {
